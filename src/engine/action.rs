@@ -1,0 +1,63 @@
+//! What the engine wants done.
+
+use crate::record::{Offset, Record};
+use crate::store::{Claim, Completion, Lease, Release};
+
+use super::{Assignment, WorkId};
+
+/// What the shell is to do. Each that says so is answered by an [`Event`](super::Event).
+#[derive(Debug)]
+pub enum Action {
+    /// Send this claim; answered by `Claimed`.
+    Claim {
+        /// For which work.
+        work: WorkId,
+        /// What to claim.
+        claim: Claim,
+    },
+    /// Start the handler; answered by `Handled`.
+    Start {
+        /// For which work.
+        work: WorkId,
+        /// The record to handle.
+        record: Record,
+        /// Which attempt this is, from 1, counted across crashes and processes.
+        attempt: u32,
+    },
+    /// Tell the running handler that its lease could not be renewed in time.
+    Cancel {
+        /// For which work.
+        work: WorkId,
+    },
+    /// Send this completion; answered by `Completed`.
+    Complete {
+        /// For which work.
+        work: WorkId,
+        /// What to complete.
+        completion: Completion,
+    },
+    /// Send this renewal; answered by `Renewed`.
+    Renew {
+        /// For which work.
+        work: WorkId,
+        /// What to renew.
+        lease: Lease,
+    },
+    /// Send this release; answered by `Released`.
+    Release(Release),
+    /// Commit `offset` as the next one to read; answered by `Committed`.
+    Commit {
+        /// For which assignment.
+        assignment: Assignment,
+        /// The next offset to read.
+        offset: Offset,
+    },
+    /// Stop delivering records of a partition.
+    Pause(Assignment),
+    /// Deliver records of a partition again.
+    Resume(Assignment),
+    /// Partitions may be given back to the source; nothing of these assignments will be committed any more.
+    RevokeDone(Vec<Assignment>),
+    /// Everything has ended after a `Shutdown`; no event is awaited any more.
+    Finished,
+}

@@ -1,0 +1,78 @@
+//! Where the state of each ID lives: in flight, done, or absent.
+//!
+//! ```text
+//! absent ──claim──▶ in flight(token, attempts, origin) ──complete(token)──▶ done ──window ends──▶ absent
+//!    ▲                 │            │
+//!    │  release(token) │            └─ lease runs out ─▶ claimable as a suspect ─claim─▶ in flight
+//!    └─────────────────┴─ after a failed attempt: idle(attempts), until its grace ends
+//! ```
+//!
+//! Every [`Store`] answers the same questions the same way; `tests/` runs one conformance suite against each.
+//! Three rules carry the whole promise:
+//!
+//! * *In flight elsewhere is not a duplicate.* Only [`ClaimOutcome::Done`] lets an offset settle.
+//! * *An unknown outcome is its own result* ([`StoreError::Unknown`]): never a success, never a failure.
+//!   Ask again with the same token.
+//! * *Complete always writes done*, whoever holds the lease: the effect did happen.
+
+mod error;
+mod settings;
+mod types;
+mod verdict;
+
+use futures_util::future::BoxFuture;
+
+pub use error::{OpenError, StoreError};
+pub use settings::{Agreement, LeaseTerms, SettingsError};
+pub use types::{
+    Claim, ClaimOutcome, Completion, CompletionOutcome, Lease, Release, ReleaseOutcome, RenewOutcome, State, Token,
+};
+pub use verdict::Verdict;
+
+use crate::id::Fingerprint;
+
+/// What a batch answers: one result per item, in the order of the items.
+pub type Answers<T> = Vec<Result<T, StoreError>>;
+
+/// The states of IDs within one namespace, asked and changed in batches.
+///
+/// Every call takes many items and answers each of them, in order; one item's failure says nothing of its neighbours.
+/// The futures do not borrow the store, so a caller may keep several under way.
+///
+/// # Cancel safety
+///
+/// Dropping a returned future does not undo it: the commands may still execute. Whoever drops a claim must release
+/// its token or let the lease run out; whoever drops a completion must send it again.
+pub trait Store: std::fmt::Debug + Send + Sync + 'static {
+    /// Agrees with all other processes of the namespace on the settings that decide what a fingerprint means.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Disagreement`] names the settings that differ from what the namespace was opened with;
+    /// [`OpenError::Store`] when the store cannot be asked (retryable as its [`StoreError`] says).
+    fn open<'a>(&'a self, agreement: &'a Agreement) -> BoxFuture<'a, Result<(), OpenError>>;
+
+    /// How long claims hold and done IDs are remembered.
+    fn terms(&self) -> LeaseTerms;
+
+    /// Takes IDs for one attempt each.
+    ///
+    /// Claiming again with the token that already holds the lease answers [`ClaimOutcome::Claimed`] with the same
+    /// attempts and refreshes the lease.
+    fn claim(&self, claims: Vec<Claim>) -> BoxFuture<'static, Answers<ClaimOutcome>>;
+
+    /// Records IDs as done; written whoever holds the lease. The lease is deleted afterwards.
+    fn complete(&self, completions: Vec<Completion>) -> BoxFuture<'static, Answers<CompletionOutcome>>;
+
+    /// Lets leases hold for a whole term again, where the token still holds them.
+    fn renew(&self, leases: Vec<Lease>) -> BoxFuture<'static, Answers<RenewOutcome>>;
+
+    /// Gives leases back, where the token still holds them; a count of attempts above zero is kept for the grace.
+    fn release(&self, releases: Vec<Release>) -> BoxFuture<'static, Answers<ReleaseOutcome>>;
+
+    /// Tells the state of each ID, changing nothing.
+    fn inspect(&self, ids: Vec<Fingerprint>) -> BoxFuture<'static, Answers<State>>;
+
+    /// Forgets done IDs, so that they are handled again; answers whether each was remembered. A lease stays.
+    fn forget(&self, ids: Vec<Fingerprint>) -> BoxFuture<'static, Answers<bool>>;
+}

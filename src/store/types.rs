@@ -1,0 +1,168 @@
+//! What a store is asked, and what it answers.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::id::Fingerprint;
+use crate::record::Origin;
+
+/// 128 random bits, new for every claim; every transition compares them.
+///
+/// A token is never used again once its release was sent: a delayed second release would free a later claim.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Token([u8; 16]);
+
+impl Token {
+    /// Draws a token from a generator, which must be seeded from the operating system outside of tests.
+    pub fn random(rng: &mut impl rand::RngCore) -> Self {
+        let mut bytes = [0; 16];
+        rng.fill_bytes(&mut bytes);
+        Self(bytes)
+    }
+
+    /// Takes a token from its bytes.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The token's bytes.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    /// Prints the first four bytes: enough to tell claims apart, too few to use.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, ..] = self.0;
+        write!(f, "Token({a:02x}{b:02x}{c:02x}{d:02x}…)")
+    }
+}
+
+/// A fingerprint and the token that holds, or held, its lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Lease {
+    /// Which ID.
+    pub fingerprint: Fingerprint,
+    /// Which claim.
+    pub token: Token,
+}
+
+/// A wish to take an ID for one attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The ID and the token that is to hold it.
+    pub lease: Lease,
+    /// Whether the handler starts directly after the claim. Only such a claim may take over a lease that ran out,
+    /// for only a started handler counts as an attempt.
+    pub takes_over: bool,
+    /// Where the record came from; kept beside the lease for reports of overruns.
+    pub origin: Origin,
+}
+
+/// What a claim found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClaimOutcome {
+    /// The lease is held by this claim's token.
+    Claimed {
+        /// Attempts counted so far. Where `suspect`, the one that is about to start is among them.
+        attempts: u32,
+        /// Whether the lease of the attempt before ran out: its owner may have died of this record.
+        suspect: bool,
+    },
+    /// Handled before: a duplicate. No lease is held.
+    Done,
+    /// Another token holds the lease: not a duplicate. Ask again when the time is up, or earlier.
+    InFlight {
+        /// How long the lease holds unless it is renewed, by the store's clock.
+        remaining: Duration,
+    },
+    /// The lease ran out and the claim was not one that takes over: ask again with `takes_over` at the head of the lane.
+    Suspect {
+        /// Attempts counted so far.
+        attempts: u32,
+    },
+}
+
+/// A wish to record an ID as done, after its effect succeeded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// The ID and the token of the claim under which the effect happened.
+    pub lease: Lease,
+    /// Where the record came from.
+    pub origin: Origin,
+}
+
+/// What a completion found. The ID is done in either case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CompletionOutcome {
+    /// The ID was not done before.
+    Recorded,
+    /// The ID was done already: by another attempt, or by an earlier sending of this completion.
+    /// [`Verdict::of`](super::Verdict::of) tells which.
+    AlreadyDone,
+}
+
+/// Whether a renewal reached the lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RenewOutcome {
+    /// The lease holds for a whole term again.
+    Renewed,
+    /// The token does not hold the lease (any more).
+    NotHeld,
+}
+
+/// A wish to give a lease back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// The ID and the token that holds it.
+    pub lease: Lease,
+    /// Attempts to be remembered until the grace ends; zero leaves nothing behind. A claim that was given back before
+    /// its handler started restores the count that it found.
+    pub attempts: u32,
+}
+
+/// Whether a release reached the lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReleaseOutcome {
+    /// The lease is free.
+    Released,
+    /// The token did not hold the lease; nothing was changed.
+    NotHeld,
+}
+
+/// The state of one ID, as [`Store::inspect`](super::Store::inspect) tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum State {
+    /// Not known: a claim would succeed with a count of zero.
+    Absent,
+    /// Claimed, and the lease holds.
+    InFlight {
+        /// Attempts counted so far.
+        attempts: u32,
+        /// How long the lease still holds.
+        remaining: Duration,
+    },
+    /// The lease ran out: the next claim at the head of a lane takes over.
+    Expired {
+        /// Attempts counted so far.
+        attempts: u32,
+    },
+    /// Given back after a failed attempt; the count is remembered until its grace ends.
+    Idle {
+        /// Attempts counted so far.
+        attempts: u32,
+    },
+    /// Handled.
+    Done {
+        /// How long the ID is still remembered.
+        remaining: Duration,
+    },
+    /// Written by a version of hapax that this one cannot read: treated as in flight elsewhere.
+    Unreadable,
+}
