@@ -1,10 +1,298 @@
 //! The pure core: which record is claimed, handled, completed, settled and committed, and when.
+//!
+//! A state machine without I/O, clock or threads: [`Event`]s in, [`Action`]s out, the time passed in as a
+//! [`Duration`] since any fixed moment. The shell (`consumer`) runs it on tokio; the tests drive the same code through
+//! seeded schedules.
+//!
+//! Where each decision is made:
+//!
+//! | decision | where |
+//! |---|---|
+//! | duplicate or not | [`Engine::claimed`], in `claim.rs`: only [`ClaimOutcome::Done`](crate::store::ClaimOutcome::Done) settles |
+//! | same ID twice in this process | `owners.rs` |
+//! | start the handler or not | [`Engine::pump`], in `lane.rs`, and [`Engine::may_start`], in `handle.rs` |
+//! | retry or not | [`Engine::failed`], in `handle.rs` |
+//! | settled or not | [`Engine::settle`], in `handle.rs` |
+//! | commit or not, and which offset | [`Engine::commit_part`], in `commit.rs`; the watermark is `tracker.rs` |
+//! | give back or keep | [`Engine::give_back`], in `release.rs` |
+//! | revoke, lost, shutdown | `drain.rs` |
+
 mod action;
+mod claim;
+mod commit;
+mod config;
+mod drain;
 mod event;
+mod handle;
+mod lane;
+mod lease;
+mod owners;
+mod partition;
+mod release;
+mod tracker;
+mod work;
+
+#[cfg(test)]
+mod tests;
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use slab::Slab;
+
+use crate::observe::Observer;
+use crate::record::TopicPartition;
+use crate::store::Token;
 
 pub use action::Action;
+pub use config::EngineConfig;
 pub use event::{Arrival, Assignment, Event, Identified};
+
+use drain::Drain;
+use owners::Owners;
+use partition::{Part, Phase};
+use release::PendingRelease;
+use work::{Stage, Work};
 
 /// One record's way through the engine; never reused within a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WorkId(pub u64);
+
+/// How many low bits of a [`WorkId`] are the index of its slot; the rest count up.
+const SLOT_BITS: u32 = 24;
+
+/// The engine of one consumer.
+#[derive(Debug)]
+pub struct Engine {
+    config: EngineConfig,
+    observer: Arc<dyn Observer>,
+    rng: StdRng,
+    now: Duration,
+    out: Vec<Action>,
+    works: Slab<Work>,
+    created: u64,
+    parts: Slab<Part>,
+    current: HashMap<TopicPartition, usize>,
+    owners: Owners,
+    releases: HashMap<Token, PendingRelease>,
+    drains: Vec<Drain>,
+    /// Assignments whose lane may be able to move; served before `step` returns.
+    dirty: VecDeque<usize>,
+    /// Assignments whose head waits for others to end, first come first served.
+    starved: VecDeque<usize>,
+    /// What is to be looked at again, and when. An entry may be out of date: it is checked when it is due.
+    timers: BinaryHeap<Reverse<(Duration, Timer)>>,
+    next_scan: Duration,
+    running: usize,
+    exposed: usize,
+    in_flight: usize,
+    bytes: usize,
+    /// The suspect that runs alone, or waits to: nobody else starts.
+    alone: Option<WorkId>,
+    shutting_down: bool,
+    finished: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    Work(WorkId),
+    Release(Token4),
+}
+
+/// A token in an order, for the heap of timers.
+type Token4 = [u8; 16];
+
+impl Engine {
+    /// An engine without partitions. `seed` feeds tokens and jitter; outside of tests it must come from the operating
+    /// system, for tokens must be unique among all processes.
+    pub fn new(config: EngineConfig, observer: Arc<dyn Observer>, seed: [u8; 32]) -> Self {
+        Self {
+            config,
+            observer,
+            rng: StdRng::from_seed(seed),
+            now: Duration::ZERO,
+            out: Vec::new(),
+            works: Slab::new(),
+            created: 0,
+            parts: Slab::new(),
+            current: HashMap::new(),
+            owners: Owners::default(),
+            releases: HashMap::new(),
+            drains: Vec::new(),
+            dirty: VecDeque::new(),
+            starved: VecDeque::new(),
+            timers: BinaryHeap::new(),
+            next_scan: Duration::ZERO,
+            running: 0,
+            exposed: 0,
+            in_flight: 0,
+            bytes: 0,
+            alone: None,
+            shutting_down: false,
+            finished: false,
+        }
+    }
+
+    /// Takes one event at the time `now`, which never goes back, and appends what follows to `actions`.
+    pub fn step(&mut self, now: Duration, event: Event, actions: &mut Vec<Action>) {
+        self.now = self.now.max(now);
+        std::mem::swap(&mut self.out, actions);
+        self.take(event);
+        while let Some(part) = self.dirty.pop_front() {
+            self.pump(part);
+        }
+        self.check_drains();
+        std::mem::swap(&mut self.out, actions);
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Assigned(assignments) => assignments.into_iter().for_each(|a| self.assigned(a)),
+            Event::Records { assignment, arrivals } => self.arrived(&assignment, arrivals),
+            Event::Claimed { work, token, sent_at, result } => self.claimed(work, token, sent_at, result),
+            Event::Handled { work, result } => self.handled(work, result),
+            Event::Completed { work, result } => self.completed(work, result),
+            Event::Renewed { work, token, sent_at, result } => self.renewed(work, token, sent_at, result),
+            Event::Released { token, result } => self.released(token, result),
+            Event::Committed { assignment, offset, result } => self.committed(&assignment, offset, result),
+            Event::RevokeRequested { assignments, deadline } => self.revoke(assignments, deadline),
+            Event::Lost(assignments) => assignments.iter().for_each(|a| self.lost(a)),
+            Event::Tick => self.tick(),
+            Event::Shutdown { deadline } => self.shut_down(deadline),
+        }
+    }
+
+    /// When [`Event::Tick`] is due at the latest; `None` while nothing waits for time to pass.
+    pub fn next_tick(&self) -> Option<Duration> {
+        let timer = self.timers.peek().map(|Reverse((at, _))| *at);
+        let scan = (!self.works.is_empty()).then_some(self.next_scan);
+        let drain = self.drains.iter().map(|drain| drain.deadline).min();
+        [timer, scan, drain, self.next_commit()].into_iter().flatten().min()
+    }
+
+    /// Whether the engine has room for more records; while it has not, the source should wait before it delivers more.
+    pub fn has_room(&self) -> bool {
+        self.in_flight < self.config.max_in_flight && self.bytes < self.config.max_in_flight_bytes
+    }
+
+    /// Records not yet settled or dropped.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// Handlers running and completions under way.
+    pub fn exposed(&self) -> usize {
+        self.exposed
+    }
+
+    fn tick(&mut self) {
+        while let Some(Reverse((at, timer))) = self.timers.peek().copied() {
+            if at > self.now {
+                break;
+            }
+            self.timers.pop();
+            match timer {
+                Timer::Work(id) => self.wake(id),
+                Timer::Release(token) => self.resend_release(Token::from_bytes(token)),
+            }
+        }
+        if self.now >= self.next_scan {
+            self.next_scan = self.now + self.config.scan_interval();
+            self.scan_leases();
+        }
+        self.commit_due();
+    }
+
+    /// A record's own timer is due: sends again what has to be sent again, or lets its lane look at it.
+    fn wake(&mut self, id: WorkId) {
+        let now = self.now;
+        let Some(work) = self.work(id) else { return };
+        match work.stage {
+            Stage::Claiming { again_at: Some(at), .. } if at <= now => self.send_claim(id),
+            Stage::Completing { again_at: Some(at), .. } if at <= now => self.send_completion(id),
+            Stage::Parked(at) | Stage::BackingOff(at) if at <= now => {
+                let part = work.part;
+                self.dirty.push_back(part);
+            }
+            _ => {}
+        }
+    }
+
+    fn work(&self, id: WorkId) -> Option<&Work> {
+        self.works.get(slot(id)).filter(|work| work.id == id)
+    }
+
+    fn work_mut(&mut self, id: WorkId) -> Option<&mut Work> {
+        self.works.get_mut(slot(id)).filter(|work| work.id == id)
+    }
+
+    fn part_of(&mut self, id: WorkId) -> Option<&mut Part> {
+        let part = self.work(id)?.part;
+        self.parts.get_mut(part)
+    }
+
+    /// Moves a record to another stage and keeps every count that depends on the stage.
+    fn enter(&mut self, id: WorkId, stage: Stage) {
+        let Some(work) = self.work_mut(id) else { return };
+        let (was_busy, was_exposed, was_running) =
+            (work.holds_up_drain(), work.is_exposed(), work.stage == Stage::Running);
+        let timer = match &stage {
+            Stage::Claiming { again_at, .. } | Stage::Completing { again_at, .. } => *again_at,
+            Stage::Parked(at) | Stage::BackingOff(at) => Some(*at),
+            _ => None,
+        };
+        work.stage = stage;
+        let (busy, exposed, running) = (work.holds_up_drain(), work.is_exposed(), work.stage == Stage::Running);
+        let part = work.part;
+        if let Some(part) = self.parts.get_mut(part) {
+            part.busy = part.busy + usize::from(busy) - usize::from(was_busy);
+        }
+        self.running = self.running + usize::from(running) - usize::from(was_running);
+        self.exposed = self.exposed + usize::from(exposed) - usize::from(was_exposed);
+        if let Some(at) = timer {
+            self.timers.push(Reverse((at, Timer::Work(id))));
+        }
+        if was_exposed && !exposed || was_running && !running {
+            self.wake_starved();
+        }
+    }
+
+    /// Forgets a record, whatever its stage.
+    fn remove(&mut self, id: WorkId) -> Option<Work> {
+        self.work(id)?;
+        self.enter(id, Stage::Queued);
+        let work = self.works.try_remove(slot(id))?;
+        let size = work.record.size();
+        self.in_flight -= 1;
+        self.bytes -= size;
+        if let Some(fingerprint) = work.fingerprint {
+            self.disown(fingerprint, id);
+        }
+        if self.alone == Some(id) {
+            self.alone = None;
+            self.wake_starved();
+        }
+        if let Some(part) = self.parts.get_mut(work.part) {
+            part.in_flight -= 1;
+            part.bytes -= size;
+            self.dirty.push_back(work.part);
+        }
+        self.drop_part_if_over(work.part);
+        Some(work)
+    }
+
+    fn drop_part_if_over(&mut self, index: usize) {
+        let over = |part: &Part| part.phase == Phase::Closed && part.in_flight == 0 && part.releasing == 0;
+        if self.parts.get(index).is_some_and(over) && !self.drains.iter().any(|drain| drain.parts.contains(&index)) {
+            self.parts.remove(index);
+        }
+    }
+}
+
+fn slot(id: WorkId) -> usize {
+    (id.0 & ((1 << SLOT_BITS) - 1)) as usize
+}

@@ -1,0 +1,119 @@
+//! Handlers: what has the effect, and how it says that it failed.
+
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+
+use tokio_util::sync::CancellationToken;
+use tower_service::Service;
+
+use crate::observe::FailureKind;
+use crate::record::Record;
+
+/// What is known of an attempt beside its record.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Attempt {
+    /// Which attempt this is, from 1, as far as known across crashes and processes.
+    pub number: u32,
+    /// Fires when the lease could not be renewed in time: another worker may take the record over. A handler that can
+    /// still avoid its effect should then end with a failure; one that cannot should go on, its effect is recorded.
+    pub lease_lost: CancellationToken,
+}
+
+/// A handler of records. An async closure `Fn(Record) -> Result<(), E>` is one, for any error `E`.
+///
+/// The effect must have happened when the answer is `Ok`: the record's ID is then recorded as done.
+///
+/// # Cancel safety
+///
+/// The future is dropped when the attempt exceeds its time limit, and when the consumer ends before it does. The effect
+/// may then have happened and happen again: keep what must not be half done behind one await.
+pub trait Handler: Send + Sync + 'static {
+    /// Has the effect of one record.
+    fn handle(&self, record: Record, attempt: Attempt) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+impl<F, Fut, E> Handler for F
+where
+    F: Fn(Record) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), E>> + Send,
+    E: Into<Failure>,
+{
+    fn handle(&self, record: Record, _: Attempt) -> impl Future<Output = Result<(), Failure>> + Send {
+        let handling = self(record);
+        async move { handling.await.map_err(Into::into) }
+    }
+}
+
+/// Makes a handler of a [`tower_service::Service`] of records, which is cloned for every record.
+#[derive(Clone, Debug)]
+pub struct ServiceHandler<S>(pub S);
+
+impl<S> Handler for ServiceHandler<S>
+where
+    S: Service<Record> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+    S::Error: Into<Failure>,
+{
+    async fn handle(&self, record: Record, _: Attempt) -> Result<(), Failure> {
+        let mut service = self.0.clone();
+        std::future::poll_fn(|context| service.poll_ready(context)).await.map_err(Into::into)?;
+        service.call(record).await.map(drop).map_err(Into::into)
+    }
+}
+
+/// How a handler failed, and so what follows.
+///
+/// Any error becomes a retryable failure with `?`.
+pub struct Failure {
+    kind: FailureKind,
+    source: Box<dyn Error + Send + Sync>,
+}
+
+impl Failure {
+    /// Try again, with back-off, up to the limit of attempts.
+    pub fn retryable(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { kind: FailureKind::Retryable, source: error.into() }
+    }
+
+    /// Do not try again: the record can never be handled as it is.
+    pub fn fatal(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { kind: FailureKind::Fatal, source: error.into() }
+    }
+
+    /// What the handler needs is away: pause and try again, without counting an attempt.
+    pub fn unavailable(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { kind: FailureKind::Unavailable, source: error.into() }
+    }
+
+    /// What follows.
+    pub fn kind(&self) -> FailureKind {
+        self.kind
+    }
+}
+
+impl<E: Error + Send + Sync + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::retryable(error)
+    }
+}
+
+impl fmt::Display for Failure {
+    /// The whole chain of causes, for a log line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.source)?;
+        let mut cause = self.source.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Failure").field("kind", &self.kind).field("source", &self.source).finish()
+    }
+}

@@ -1,0 +1,129 @@
+//! Claims: sent, answered, sent again.
+
+use std::time::Duration;
+
+use crate::observe::DuplicateBy;
+use crate::store::{Claim, ClaimOutcome, StoreError, Token};
+
+use super::work::Stage;
+use super::{Action, Engine, WorkId};
+
+/// The delay before a claim without an answer is sent again for the first time; it doubles.
+const FIRST_DELAY: Duration = Duration::from_millis(20);
+/// The longest delay before a claim or a completion is sent again.
+pub(super) const LONGEST_DELAY: Duration = Duration::from_secs(2);
+
+impl Engine {
+    /// Claims a record's ID, unless another record of this process has it.
+    pub(super) fn begin_claim(&mut self, id: WorkId, head: bool) {
+        let Some(work) = self.work(id) else { return };
+        let (Some(fingerprint), part) = (work.fingerprint, work.part) else { return };
+        let record = work.record.clone();
+        if !self.owners.take(fingerprint, id) {
+            self.enter(id, Stage::Waiting);
+            if head {
+                self.observer.on_park(&record, None);
+                self.parked(part);
+            }
+            return;
+        }
+        if self.alone == Some(id) {
+            // It may turn out not to be a suspect any more.
+            self.alone = None;
+            self.wake_starved();
+        }
+        let token = Token::random(&mut self.rng);
+        if let Some(work) = self.work_mut(id) {
+            work.token = Some(token);
+            work.hold = None;
+            work.unwanted = false;
+        }
+        self.enter(id, Stage::Claiming { again_at: None, tries: 0 });
+        self.send_claim(id);
+    }
+
+    /// Sends a claim, for the first time or again with the same token: a lost answer is not a lost claim.
+    pub(super) fn send_claim(&mut self, id: WorkId) {
+        let head = self.is_head(id);
+        let Some(work) = self.work(id) else { return };
+        let (Stage::Claiming { tries, .. }, Some(token)) = (&work.stage, work.token) else { return };
+        let tries = tries + 1;
+        let Some(lease) = work.lease(token) else { return };
+        // Only a handler that starts directly may take over from an owner that may have died of the record.
+        let claim = Claim { lease, takes_over: head, origin: work.record.origin() };
+        self.enter(id, Stage::Claiming { again_at: None, tries });
+        self.out.push(Action::Claim { work: id, claim });
+    }
+
+    /// Decides what a claim's answer means. **The one place where a record becomes a duplicate by the store's word.**
+    pub(super) fn claimed(
+        &mut self,
+        id: WorkId,
+        token: Token,
+        sent_at: Duration,
+        result: Result<ClaimOutcome, StoreError>,
+    ) {
+        let Some(work) = self.work(id) else { return };
+        let Stage::Claiming { again_at: None, tries } = work.stage else { return };
+        if work.token != Some(token) {
+            return;
+        }
+        let (unwanted, part, record) = (work.unwanted, work.part, work.record.clone());
+        match result {
+            Ok(ClaimOutcome::Claimed { attempts, suspect }) => {
+                self.observer.on_claim(&record, attempts, suspect);
+                self.hold(id, token, sent_at, attempts, suspect);
+                self.enter(id, Stage::Held);
+                if unwanted {
+                    self.give_back(id);
+                } else {
+                    self.unparked(id);
+                }
+            }
+            Ok(ClaimOutcome::Done { .. }) => self.settle_duplicate(id, DuplicateBy::Store),
+            Ok(ClaimOutcome::InFlight { remaining }) => self.in_flight_elsewhere(id, Some(remaining)),
+            Ok(ClaimOutcome::Suspect { .. }) => self.in_flight_elsewhere(id, None),
+            Err(error) => {
+                self.observer.on_store_error("claim", &error);
+                if unwanted {
+                    self.give_back_unanswered(id, token);
+                } else {
+                    let again_at = Some(self.now + self.delay(FIRST_DELAY, LONGEST_DELAY, tries));
+                    self.enter(id, Stage::Claiming { again_at, tries });
+                }
+            }
+        }
+        self.drop_if_unwanted(id);
+        self.dirty.push_back(part);
+    }
+
+    /// Somebody else has the ID, or had it and may have died of it (`remaining` is `None`). Not a duplicate: the head of
+    /// a lane asks again in time; any other record waits until it is the head.
+    fn in_flight_elsewhere(&mut self, id: WorkId, remaining: Option<Duration>) {
+        let head = self.is_head(id);
+        let Some(work) = self.work_mut(id) else { return };
+        work.token = None;
+        let (part, fingerprint, record) = (work.part, work.fingerprint, work.record.clone());
+        match remaining {
+            Some(remaining) if head => {
+                self.observer.on_park(&record, Some(remaining));
+                let wait = remaining.clamp(Duration::from_millis(1), self.config.park_interval());
+                // The question is asked again under the same ownership, so a twin in this process keeps waiting.
+                self.enter(id, Stage::Parked(self.now + wait));
+                self.parked(part);
+            }
+            _ => {
+                self.enter(id, Stage::Queued);
+                if let Some(fingerprint) = fingerprint {
+                    self.disown(fingerprint, id);
+                }
+            }
+        }
+    }
+
+    /// Full jitter: anything between nothing and a ceiling that doubles with each try.
+    pub(super) fn delay(&mut self, first: Duration, cap: Duration, tries: u32) -> Duration {
+        let ceiling = first.saturating_mul(1 << tries.saturating_sub(1).min(20)).min(cap);
+        ceiling.mul_f64(rand::Rng::random::<f64>(&mut self.rng))
+    }
+}

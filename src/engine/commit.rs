@@ -1,0 +1,67 @@
+//! Offsets: committed from the watermark, only forward, only in the assignment that delivered them.
+
+use std::time::Duration;
+
+use crate::record::Offset;
+
+use super::partition::Phase;
+use super::{Action, Assignment, Engine};
+
+impl Engine {
+    /// Commits the watermark of an assignment, where that moves the commit forward. **The one place that commits.**
+    pub(super) fn commit_part(&mut self, index: usize) {
+        let now = self.now;
+        let Some(part) = self.parts.get_mut(index).filter(|part| part.phase != Phase::Closed) else { return };
+        let Some(offset) = part.uncommitted() else { return };
+        part.sent = Some(offset);
+        part.committing = Some(offset);
+        part.settled = 0;
+        part.last_commit = now;
+        let assignment = part.assignment.clone();
+        self.out.push(Action::Commit { assignment, offset });
+    }
+
+    /// Commits what has waited for a whole interval.
+    pub(super) fn commit_due(&mut self) {
+        let (now, interval) = (self.now, self.config.commit_interval);
+        let due: Vec<usize> = self
+            .parts
+            .iter()
+            .filter(|(_, part)| part.committing.is_none() && part.last_commit + interval <= now)
+            .map(|(index, _)| index)
+            .collect();
+        due.into_iter().for_each(|index| self.commit_part(index));
+    }
+
+    /// When the next commit is due.
+    pub(super) fn next_commit(&self) -> Option<Duration> {
+        self.parts
+            .iter()
+            .filter(|(_, part)| {
+                part.phase != Phase::Closed && part.committing.is_none() && part.uncommitted().is_some()
+            })
+            .map(|(_, part)| part.last_commit + self.config.commit_interval)
+            .min()
+    }
+
+    /// A commit was answered. A refused one changes nothing here: it is tried again with the next interval, and if the
+    /// partition has gone to somebody else, its new owner sees the records again and drops them as duplicates.
+    pub(super) fn committed(&mut self, assignment: &Assignment, offset: Offset, result: Result<(), String>) {
+        let now = self.now;
+        match &result {
+            Ok(()) => self.observer.on_commit(&assignment.partition, offset),
+            Err(reason) => self.observer.on_commit_failed(&assignment.partition, offset, reason),
+        }
+        let Some((_, part)) = self.parts.iter_mut().find(|(_, part)| part.assignment == *assignment) else { return };
+        if part.committing != Some(offset) {
+            return;
+        }
+        part.committing = None;
+        if result.is_err() && part.phase != Phase::Draining {
+            // `sent` only guards against going back; what was refused may be sent again.
+            part.sent = part.sent.map(|sent| sent - 1);
+            part.settled += 1;
+            part.last_commit = now;
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The engine's settings, all of them plain values.
+
+use std::time::Duration;
+
+use crate::store::{LeaseTerms, SettingsError};
+
+/// How the engine behaves. The defaults are those of the documentation.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct EngineConfig {
+    /// The store's terms: the engine renews, refreshes and gives back by them.
+    pub terms: LeaseTerms,
+    /// Starts counted until a failing record is given up. At least 2: one crash must not condemn a record. Default 5.
+    pub max_attempts: u32,
+    /// The longest delay before the second attempt; it doubles from there. Default 200 ms.
+    pub backoff_first: Duration,
+    /// The longest delay before any attempt. Default 30 s.
+    pub backoff_cap: Duration,
+    /// Handlers running and completions under way at once, in the whole process: what one crash can repeat.
+    /// Default 256; 1 is strict.
+    pub max_exposed: usize,
+    /// Records in flight at once, in the whole process. Default 10,000. Two batches of the source may exceed it.
+    pub max_in_flight: usize,
+    /// Bytes in flight at once, in the whole process. Default 64 MiB. Two batches of the source may exceed it.
+    pub max_in_flight_bytes: usize,
+    /// How far ahead of its head a lane claims at most; the engine claims less far where handlers are slow.
+    /// Default 1,024.
+    pub max_claims_ahead: usize,
+    /// How often offsets are committed. Default 1 s.
+    pub commit_interval: Duration,
+    /// After how many settled records of a partition its offset is committed earlier. Default 10,000.
+    pub commit_records: usize,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            terms: LeaseTerms::default(),
+            max_attempts: 5,
+            backoff_first: Duration::from_millis(200),
+            backoff_cap: Duration::from_secs(30),
+            max_exposed: 256,
+            max_in_flight: 10_000,
+            max_in_flight_bytes: 64 << 20,
+            max_claims_ahead: 1024,
+            commit_interval: Duration::from_secs(1),
+            commit_records: 10_000,
+        }
+    }
+}
+
+impl EngineConfig {
+    /// Checks that no setting contradicts another.
+    ///
+    /// # Errors
+    ///
+    /// Names the first setting that cannot be as it is, and the way out.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        self.terms.check()?;
+        let refuse = |setting, problem: &str| Err(SettingsError { setting, problem: problem.into() });
+        if self.max_attempts < 2 {
+            return refuse("max_attempts", "must be at least 2, or one crash of the process would condemn a record");
+        }
+        for (setting, value) in [
+            ("max_exposed", self.max_exposed),
+            ("max_in_flight", self.max_in_flight),
+            ("max_in_flight_bytes", self.max_in_flight_bytes),
+            ("commit_records", self.commit_records),
+        ] {
+            if value == 0 {
+                return refuse(setting, "must be at least 1, or nothing could ever be handled");
+            }
+        }
+        if self.backoff_first > self.backoff_cap {
+            return refuse("backoff_first", "must not be longer than backoff_cap");
+        }
+        Ok(())
+    }
+
+    /// How long a claim is surely held after it was sent: the lease less a tenth, for clocks do not run equally fast.
+    pub(super) fn held_for(&self) -> Duration {
+        self.terms.lease - self.terms.lease / 10
+    }
+
+    /// The age at which a running handler's lease is renewed.
+    pub(super) fn renew_age(&self) -> Duration {
+        self.terms.lease / 3
+    }
+
+    /// The age from which a claim made ahead is renewed before its handler starts: two thirds of the lease are left.
+    pub(super) fn stale_age(&self) -> Duration {
+        self.terms.lease / 3
+    }
+
+    /// The age at which a claim made ahead is given back rather than let run out, for a lease that ran out would make
+    /// its innocent record a suspect.
+    pub(super) fn give_back_age(&self) -> Duration {
+        self.terms.lease / 3 * 2
+    }
+
+    /// How often leases are looked at. Shorter than the margin of [`held_for`](Self::held_for).
+    pub(super) fn scan_interval(&self) -> Duration {
+        (self.terms.lease / 12).clamp(Duration::from_millis(1), Duration::from_secs(5))
+    }
+
+    /// The longest time between two questions after a parked record: well before a whole lease has passed.
+    pub(super) fn park_interval(&self) -> Duration {
+        (self.terms.lease / 4).clamp(Duration::from_millis(1), Duration::from_secs(1))
+    }
+}

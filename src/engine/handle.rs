@@ -1,0 +1,201 @@
+//! Handlers: started, ended, recorded, settled.
+
+use std::time::Duration;
+
+use crate::observe::{DuplicateBy, FailureKind};
+use crate::store::{Completion, CompletionOutcome, StoreError, Verdict};
+
+use super::claim::LONGEST_DELAY;
+use super::work::Stage;
+use super::{Action, Engine, WorkId};
+
+impl Engine {
+    /// Starts the head of a lane, or lets it wait for its turn.
+    pub(super) fn start_or_wait(&mut self, index: usize, id: WorkId) {
+        if self.needs_refresh(id) {
+            return self.refresh(id);
+        }
+        if let Some(reason) = self.condemned(id) {
+            if let Some(offset) = self.work(id).map(|work| work.record.offset()) {
+                self.stop(index, offset, &reason);
+            }
+            return;
+        }
+        if self.may_start(id) {
+            return self.start(id);
+        }
+        if let Some(part) = self.parts.get_mut(index)
+            && !part.starved
+        {
+            part.starved = true;
+            self.starved.push_back(index);
+        }
+    }
+
+    /// Whether a suspect was taken over more often than a record may be started: then it is not started once more.
+    fn condemned(&self, id: WorkId) -> Option<String> {
+        let attempts = self.work(id)?.hold.as_ref()?.attempts;
+        (attempts > self.config.max_attempts).then(|| {
+            format!("its handler was started {attempts} times and more, and each time its process ended or failed")
+        })
+    }
+
+    /// Exposed is bounded, and a suspect that was taken over twice runs alone: poison then takes nobody with it.
+    pub(super) fn may_start(&mut self, id: WorkId) -> bool {
+        let alone = self.work(id).and_then(|work| work.hold).is_some_and(|hold| hold.suspect && hold.attempts >= 2);
+        match self.alone {
+            Some(other) if other != id => return false,
+            None if alone => self.alone = Some(id),
+            _ => {}
+        }
+        if alone { self.running == 0 } else { self.exposed < self.config.max_exposed }
+    }
+
+    fn start(&mut self, id: WorkId) {
+        let now = self.now;
+        let Some(work) = self.work_mut(id) else { return };
+        // A claim that had to be made anew between two attempts may have found a greater count.
+        work.counted = work.hold.map_or(1, |hold| hold.first_count()).max(work.counted + 1);
+        work.started_at = now;
+        work.cancelled = false;
+        let attempt = work.counted + u32::from(work.hold.is_some_and(|hold| hold.suspect));
+        let record = work.record.clone();
+        self.enter(id, Stage::Running);
+        self.out.push(Action::Start { work: id, record, attempt });
+    }
+
+    /// A handler ended.
+    pub(super) fn handled(&mut self, id: WorkId, result: Result<(), FailureKind>) {
+        let Some(work) = self.work(id) else { return };
+        if work.stage != Stage::Running {
+            return;
+        }
+        let (part, attempt, took, record) =
+            (work.part, work.counted, self.now.saturating_sub(work.started_at), work.record.clone());
+        if self.alone == Some(id) {
+            self.alone = None;
+            self.wake_starved();
+        }
+        match result {
+            Ok(()) => {
+                self.observer.on_handled(&record, attempt, took);
+                if work_has_id(self.work(id)) {
+                    self.enter(id, Stage::Completing { again_at: None, sendings: 0 });
+                    self.send_completion(id);
+                } else {
+                    self.settle(id);
+                }
+            }
+            Err(kind) => {
+                self.observer.on_failure(&record, attempt, kind);
+                self.failed(id, kind);
+            }
+        }
+        self.dirty.push_back(part);
+    }
+
+    /// Decides whether a failed attempt is followed by another. **The one place where a retry is decided.**
+    pub(super) fn failed(&mut self, id: WorkId, kind: FailureKind) {
+        let (first, cap, limit) = (self.config.backoff_first, self.config.backoff_cap, self.config.max_attempts);
+        let Some(work) = self.work_mut(id) else { return };
+        let tries = match kind {
+            FailureKind::Unavailable => {
+                // Nothing is wrong with the record: the start does not count.
+                work.counted = work.counted.saturating_sub(1);
+                work.unavailable = work.unavailable.saturating_add(1);
+                work.unavailable
+            }
+            FailureKind::Retryable | FailureKind::Panicked | FailureKind::TimedOut | FailureKind::Fatal => {
+                work.unavailable = 0;
+                work.counted
+            }
+        };
+        let (index, counted, offset) = (work.part, work.counted, work.record.offset());
+        let given_up = kind == FailureKind::Fatal || (kind != FailureKind::Unavailable && counted >= limit);
+        let until = self.now + self.delay(first, cap, tries);
+        self.enter(id, Stage::BackingOff(until));
+        let draining = self.parts.get(index).is_none_or(|part| part.phase != super::Phase::Active);
+        if draining {
+            // Another owner tries again; the count goes along.
+            self.give_back(id);
+            self.remove(id);
+        } else if given_up {
+            let reason = match kind {
+                FailureKind::Fatal => "its handler failed and says that trying again is no use".to_owned(),
+                _ => format!("its handler failed {counted} times"),
+            };
+            self.stop(index, offset, &reason);
+        }
+    }
+
+    /// Sends the completion of an effect, for the first time or again: without limit, for the effect did happen.
+    pub(super) fn send_completion(&mut self, id: WorkId) {
+        let Some(work) = self.work(id) else { return };
+        let Stage::Completing { sendings, .. } = work.stage else { return };
+        let Some(lease) = work.hold.and_then(|hold| work.lease(hold.token)) else { return };
+        let completion = Completion { lease, origin: work.record.origin() };
+        self.enter(id, Stage::Completing { again_at: None, sendings: sendings + 1 });
+        self.out.push(Action::Complete { work: id, completion });
+    }
+
+    /// A completion was answered: only now may the record settle.
+    pub(super) fn completed(&mut self, id: WorkId, result: Result<CompletionOutcome, StoreError>) {
+        let Some(work) = self.work(id) else { return };
+        let (Stage::Completing { again_at: None, sendings }, Some(hold)) = (&work.stage, work.hold) else { return };
+        let (sendings, record, fingerprint) = (*sendings, work.record.clone(), work.fingerprint);
+        match result {
+            Ok(outcome) => {
+                let held_until = hold.since + self.config.held_for();
+                self.observer.on_complete(&record, Verdict::of(outcome, sendings, self.now, held_until));
+                if let Some(fingerprint) = fingerprint {
+                    self.owner_done(fingerprint, id);
+                }
+                self.settle(id);
+            }
+            Err(error) => {
+                self.observer.on_store_error("complete", &error);
+                let delay = self.delay(Duration::from_millis(20), LONGEST_DELAY, sendings);
+                self.enter(id, Stage::Completing { again_at: Some(self.now + delay), sendings });
+            }
+        }
+    }
+
+    pub(super) fn settle_duplicate(&mut self, id: WorkId, by: DuplicateBy) {
+        let Some(work) = self.work(id) else { return };
+        let (record, fingerprint) = (work.record.clone(), work.fingerprint);
+        self.observer.on_duplicate(&record, by);
+        self.unparked(id);
+        if let Some(fingerprint) = fingerprint {
+            self.owner_done(fingerprint, id);
+        }
+        self.settle(id);
+    }
+
+    /// The record needs nothing more: its offset no longer holds back the watermark.
+    pub(super) fn settle(&mut self, id: WorkId) {
+        let Some(work) = self.remove(id) else { return };
+        let offset = work.record.offset();
+        let every = self.config.commit_records;
+        let Some(part) = self.parts.get_mut(work.part) else { return };
+        if part.tracker.settle(offset) {
+            part.settled += 1;
+            if part.settled >= every && part.committing.is_none() {
+                self.commit_part(work.part);
+            }
+        }
+    }
+
+    /// Lets everybody try who waits for others to end.
+    pub(super) fn wake_starved(&mut self) {
+        while let Some(index) = self.starved.pop_front() {
+            if let Some(part) = self.parts.get_mut(index) {
+                part.starved = false;
+                self.dirty.push_back(index);
+            }
+        }
+    }
+}
+
+fn work_has_id(work: Option<&super::Work>) -> bool {
+    work.is_some_and(|work| work.fingerprint.is_some())
+}

@@ -1,0 +1,127 @@
+//! Claims given back: a handler that did not start restores the count, one that failed leaves it behind.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use crate::store::{Release, ReleaseOutcome, StoreError, Token};
+
+use super::claim::LONGEST_DELAY;
+use super::partition::Phase;
+use super::work::Stage;
+use super::{Action, Engine, Timer, WorkId};
+
+/// A release that was sent and not answered. Its token is never used again.
+#[derive(Debug)]
+pub(super) struct PendingRelease {
+    release: Release,
+    work: WorkId,
+    part: usize,
+    tries: u32,
+    /// When the lease, or what the release leaves behind, has surely ended by itself.
+    until: Duration,
+}
+
+impl Engine {
+    /// Gives back what a record holds of its ID, if anything; what was started goes on.
+    pub(super) fn give_back(&mut self, id: WorkId) {
+        let limit = self.config.max_attempts;
+        let Some(work) = self.work_mut(id) else { return };
+        match (&work.stage, work.token, work.hold) {
+            (Stage::Claiming { again_at: None, .. } | Stage::Refreshing, _, _) => work.unwanted = true,
+            (Stage::Claiming { again_at: Some(_), .. }, Some(token), _) => self.give_back_unanswered(id, token),
+            (Stage::Held | Stage::BackingOff(_), _, Some(hold)) => {
+                let attempts = match work.counted {
+                    // Condemned without a start: the count stays, or the next owner would start it once more.
+                    0 if hold.attempts > limit => hold.attempts,
+                    0 => hold.restored(),
+                    // Given up after failures: whoever restarts the process may try once more.
+                    counted => counted.min(limit).max(hold.restored()),
+                };
+                self.send_first_release(id, hold.token, attempts);
+            }
+            _ => {}
+        }
+    }
+
+    /// Gives back a claim whose answer never came: it may have executed.
+    pub(super) fn give_back_unanswered(&mut self, id: WorkId, token: Token) {
+        // A claim that executed on an idle ID found its count; restoring it needs that count, which only an answer
+        // would have told. What this process itself has counted is known.
+        let counted = self.work(id).map_or(0, |work| work.counted);
+        self.send_first_release(id, token, counted);
+    }
+
+    fn send_first_release(&mut self, id: WorkId, token: Token, attempts: u32) {
+        let terms = self.config.terms;
+        let now = self.now;
+        let Some(work) = self.work_mut(id) else { return };
+        let Some(lease) = work.lease(token) else { return };
+        (work.token, work.hold, work.unwanted) = (None, None, false);
+        let part = work.part;
+        let release = Release { lease, attempts };
+        let until = now + terms.lease + if attempts > 0 { terms.grace } else { Duration::ZERO };
+        self.releases.insert(token, PendingRelease { release: release.clone(), work: id, part, tries: 1, until });
+        if let Some(part) = self.parts.get_mut(part) {
+            part.releasing += 1;
+        }
+        self.enter(id, Stage::Releasing);
+        self.out.push(Action::Release(release));
+    }
+
+    /// A release was answered: its ID may be claimed again by this process.
+    pub(super) fn released(&mut self, token: Token, result: Result<ReleaseOutcome, StoreError>) {
+        if let Err(error) = result {
+            self.observer.on_store_error("release", &error);
+            let Some(tries) = self.releases.get_mut(&token).map(|pending| {
+                pending.tries += 1;
+                pending.tries
+            }) else {
+                return;
+            };
+            let at = self.now + self.delay(Duration::from_millis(20), LONGEST_DELAY, tries);
+            self.timers.push(Reverse((at, Timer::Release(*token.as_bytes()))));
+            return;
+        }
+        self.end_release(token);
+    }
+
+    fn end_release(&mut self, token: Token) {
+        let Some(pending) = self.releases.remove(&token) else { return };
+        if let Some(part) = self.parts.get_mut(pending.part) {
+            part.releasing = part.releasing.saturating_sub(1);
+            self.dirty.push_back(pending.part);
+        }
+        if self.work(pending.work).is_some_and(|work| work.stage == Stage::Releasing) {
+            self.enter(pending.work, Stage::Queued);
+            self.disown(pending.release.lease.fingerprint, pending.work);
+        }
+        self.drop_part_if_over(pending.part);
+    }
+
+    pub(super) fn resend_release(&mut self, token: Token) {
+        let Some(pending) = self.releases.get(&token) else { return };
+        if pending.until <= self.now {
+            return self.end_release(token);
+        }
+        self.out.push(Action::Release(pending.release.clone()));
+    }
+
+    /// Gives back everything of a lane that has not started, and forgets it: its offsets stay unsettled.
+    pub(super) fn give_back_lane(&mut self, index: usize) {
+        let Some(part) = self.parts.get_mut(index) else { return };
+        part.cursor = 0;
+        for id in std::mem::take(&mut part.lane) {
+            self.give_back(id);
+            self.drop_if_unwanted(id);
+        }
+    }
+
+    /// Forgets a record of an assignment that starts nothing any more, unless something of it is still under way.
+    pub(super) fn drop_if_unwanted(&mut self, id: WorkId) {
+        let Some(work) = self.work(id) else { return };
+        let active = self.parts.get(work.part).is_some_and(|part| part.phase == Phase::Active);
+        if !active && !work.holds_up_drain() {
+            self.remove(id);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! One record's way through the engine.
+
+use std::time::Duration;
+
+use crate::id::Fingerprint;
+use crate::record::Record;
+use crate::store::{Lease, Token};
+
+use super::WorkId;
+
+/// Where a record stands. The arrows are in the methods of `Engine`; each names its cause.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Not claimed.
+    Queued,
+    /// Another record of this process has the ID.
+    Waiting,
+    /// A claim is under way, or is to be sent again with the same token at `again_at`.
+    Claiming {
+        /// When the claim is to be sent again; `None` while one is under way.
+        again_at: Option<Duration>,
+        /// How often it was sent.
+        tries: u32,
+    },
+    /// In flight elsewhere, at the head of its lane: asked for again at that time.
+    Parked(Duration),
+    /// Claimed; the handler has not started (or there is no ID, and nothing to claim).
+    Held,
+    /// Claimed, and so long ago that a renewal is awaited before the handler starts.
+    Refreshing,
+    /// The handler runs.
+    Running,
+    /// The handler failed; it starts again at that time. The lease is kept.
+    BackingOff(Duration),
+    /// The effect happened. A completion is under way, or is to be sent again at `again_at`.
+    Completing {
+        /// When the completion is to be sent again; `None` while one is under way.
+        again_at: Option<Duration>,
+        /// How often it was sent.
+        sendings: u32,
+    },
+    /// The claim was given back; its answer is awaited.
+    Releasing,
+    /// It can never be handled: its partition stops when it reaches the head.
+    Unusable(String),
+}
+
+/// A claim that was made, by this process's clock.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hold {
+    /// The token that holds the lease.
+    pub(super) token: Token,
+    /// When the last successful claim or renewal was handed over, before it was sent.
+    pub(super) since: Duration,
+    /// Attempts that the store had counted when the claim was made.
+    pub(super) attempts: u32,
+    /// Whether the lease was taken over from an owner that may have died of the record.
+    pub(super) suspect: bool,
+    /// Whether a renewal is under way.
+    pub(super) renewing: bool,
+}
+
+impl Hold {
+    /// The count to restore when the claim is given back before its handler started.
+    pub(super) fn restored(&self) -> u32 {
+        // A takeover counted the start that does not happen now.
+        self.attempts.saturating_sub(u32::from(self.suspect))
+    }
+
+    /// The count once the handler has started.
+    pub(super) fn first_count(&self) -> u32 {
+        self.attempts + u32::from(!self.suspect)
+    }
+}
+
+/// One record in flight.
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) id: WorkId,
+    pub(super) record: Record,
+    /// `None`: handled without de-duplication, by policy.
+    pub(super) fingerprint: Option<Fingerprint>,
+    /// Index of its assignment's state.
+    pub(super) part: usize,
+    pub(super) stage: Stage,
+    /// The token of the claim under way, or of the one that is held.
+    pub(super) token: Option<Token>,
+    pub(super) hold: Option<Hold>,
+    /// Whether the claim under way is to be given back as soon as it is answered.
+    pub(super) unwanted: bool,
+    /// Starts counted, this one included; zero before the first.
+    pub(super) counted: u32,
+    /// How often the handler was not available in a row; sets the back-off and nothing else.
+    pub(super) unavailable: u32,
+    /// When the handler last started.
+    pub(super) started_at: Duration,
+    /// Whether the handler was told that the lease is lost.
+    pub(super) cancelled: bool,
+}
+
+impl Work {
+    /// The lease of its ID under a token.
+    pub(super) fn lease(&self, token: Token) -> Option<Lease> {
+        self.fingerprint.map(|fingerprint| Lease { fingerprint, token })
+    }
+
+    /// Whether its handler has started and not yet ended in a recorded effect or a failure: what a crash can repeat.
+    pub(super) fn is_exposed(&self) -> bool {
+        matches!(self.stage, Stage::Running | Stage::Completing { .. })
+    }
+
+    /// Whether its assignment's drain has to wait for it.
+    pub(super) fn holds_up_drain(&self) -> bool {
+        self.is_exposed() || matches!(self.stage, Stage::Claiming { again_at: None, .. } | Stage::Refreshing)
+    }
+}
