@@ -80,7 +80,8 @@ impl Engine {
                     self.unparked(id);
                 }
             }
-            Ok(ClaimOutcome::Done { .. }) => self.settle_duplicate(id, DuplicateBy::Store),
+            Ok(ClaimOutcome::Done { cached: true }) => self.settle_duplicate(id, DuplicateBy::Cache),
+            Ok(ClaimOutcome::Done { cached: false }) => self.settle_duplicate(id, DuplicateBy::Store),
             Ok(ClaimOutcome::InFlight { remaining }) => self.in_flight_elsewhere(id, Some(remaining)),
             Ok(ClaimOutcome::Suspect { .. }) => self.in_flight_elsewhere(id, None),
             Err(error) => {
