@@ -10,6 +10,8 @@ use crate::store::{LeaseTerms, SettingsError};
 pub struct EngineConfig {
     /// The store's terms: the engine renews, refreshes and gives back by them.
     pub terms: LeaseTerms,
+    /// Whether the leases of running handlers are renewed. Default true. Without it the lease must outlast the handler.
+    pub renewal: bool,
     /// Starts counted until a failing record is given up. At least 2: one crash must not condemn a record. Default 5.
     pub max_attempts: u32,
     /// The longest delay before the second attempt; it doubles from there. Default 200 ms.
@@ -36,6 +38,7 @@ impl Default for EngineConfig {
     fn default() -> Self {
         Self {
             terms: LeaseTerms::default(),
+            renewal: true,
             max_attempts: 5,
             backoff_first: Duration::from_millis(200),
             backoff_cap: Duration::from_secs(30),
@@ -78,7 +81,7 @@ impl EngineConfig {
     }
 
     /// How long a claim is surely held after it was sent: the lease less a tenth, for clocks do not run equally fast.
-    pub(super) fn held_for(&self) -> Duration {
+    pub fn surely_held(&self) -> Duration {
         self.terms.lease - self.terms.lease / 10
     }
 
@@ -98,7 +101,7 @@ impl EngineConfig {
         self.terms.lease / 3 * 2
     }
 
-    /// How often leases are looked at. Shorter than the margin of [`held_for`](Self::held_for).
+    /// How often leases are looked at. Shorter than the margin of [`surely_held`](Self::surely_held).
     pub(super) fn scan_interval(&self) -> Duration {
         (self.terms.lease / 12).clamp(Duration::from_millis(1), Duration::from_secs(5))
     }

@@ -145,7 +145,7 @@ impl Engine {
         let (sendings, record, fingerprint) = (*sendings, work.record.clone(), work.fingerprint);
         match result {
             Ok(outcome) => {
-                let held_until = hold.since + self.config.held_for();
+                let held_until = hold.since + self.config.surely_held();
                 self.observer.on_complete(&record, Verdict::of(outcome, sendings, self.now, held_until));
                 if let Some(fingerprint) = fingerprint {
                     self.owner_done(fingerprint, id);

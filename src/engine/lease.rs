@@ -88,7 +88,7 @@ impl Engine {
 
     /// Looks at every lease of this process.
     pub(super) fn scan_leases(&mut self) {
-        let (renew, give_back, held) = (self.config.renew_age(), self.config.give_back_age(), self.config.held_for());
+        let (renew, give_back, held) = (self.config.renew_age(), self.config.give_back_age(), self.config.surely_held());
         let holding: Vec<(WorkId, Duration, Stage)> = self
             .works
             .iter()
@@ -96,7 +96,8 @@ impl Engine {
             .filter(|(_, since, _)| *since + renew <= self.now)
             .collect();
         for (id, since, stage) in holding {
-            let started = matches!(stage, Stage::Running | Stage::BackingOff(_) | Stage::Completing { .. });
+            let renewed = self.config.renewal || !matches!(stage, Stage::Running);
+            let started = renewed && matches!(stage, Stage::Running | Stage::BackingOff(_) | Stage::Completing { .. });
             if started || (stage == Stage::Held && self.is_head(id)) {
                 self.send_renewal(id);
             } else if stage == Stage::Held && since + give_back <= self.now {

@@ -1,0 +1,320 @@
+//! The settings of a consumer, checked together before anything is connected.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::driver::{Driver, Parts};
+use super::handler::Handler;
+use crate::engine::{Engine, EngineConfig};
+use crate::error::{BuildError, RunError};
+use crate::id::{Extract, IdKey, IdPolicy, Identifier, Namespace};
+use crate::kafka::{KafkaSettings, Source};
+use crate::observe::Observer;
+use crate::store::{Agreement, Cached, DoneCache, SettingsError, Store};
+use crate::telemetry::Telemetry;
+
+/// A consumer that handles each message once: built, not yet started.
+#[derive(Debug)]
+pub struct Consumer {
+    kafka: KafkaSettings,
+    identifier: Identifier,
+    store: Arc<dyn Store>,
+    cache: Option<DoneCache>,
+    observer: Arc<dyn Observer>,
+    engine: EngineConfig,
+    handler_time_limit: Duration,
+    drain_deadline: Duration,
+}
+
+impl Consumer {
+    /// Starts with the defaults; see [`ConsumerBuilder`].
+    pub fn builder() -> ConsumerBuilder {
+        ConsumerBuilder::default()
+    }
+
+    /// Opens the namespace, joins the group and handles records until `shutdown` resolves, then drains and leaves.
+    ///
+    /// Offsets are committed only for records that were handled and recorded as done, or recognised as duplicates of
+    /// such. A record that cannot be handled stops its partition; the others go on.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the consumer as a crash would: nothing is drained, released or committed. No message is
+    /// lost; what was running may run again elsewhere, once its lease has run out.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Open`] when the store cannot be reached or other processes of the namespace have other settings,
+    /// [`RunError::Source`] when the brokers cannot be reached, a topic does not exist, or the source fails for good.
+    /// [`RunError::is_retryable`] tells whether starting again can help.
+    pub async fn run<H: Handler>(self, handler: H, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
+        let terms = self.store.terms();
+        let agreement = Agreement {
+            window_ms: u64::try_from(terms.window.as_millis()).unwrap_or(u64::MAX),
+            mode: self.store.mode().to_owned(),
+            id_rule: self.identifier.rule(),
+            id_key_check: self.identifier.key_check(),
+        };
+        self.store.open(&agreement).await.map_err(RunError::Open)?;
+        let (source, events) = Source::start(self.kafka).await.map_err(|error| RunError::Source(Box::new(error)))?;
+        let parts = Parts {
+            engine: Engine::new(self.engine, self.observer, rand::random()),
+            identifier: self.identifier,
+            store: self.store,
+            cache: self.cache,
+            handler_time_limit: self.handler_time_limit,
+            drain_deadline: self.drain_deadline,
+        };
+        Driver::new(parts, handler, source).run(events, shutdown).await
+    }
+
+    /// [`run`](Self::run) until a token is cancelled.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`run`](Self::run).
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub async fn run_until<H: Handler>(self, handler: H, shutdown: CancellationToken) -> Result<(), RunError> {
+        self.run(handler, shutdown.cancelled_owned()).await
+    }
+}
+
+/// The settings of a [`Consumer`]. Brokers, group, topics and store have no default.
+#[derive(Debug)]
+#[must_use]
+pub struct ConsumerBuilder {
+    kafka: KafkaSettings,
+    store: Option<Arc<dyn Store>>,
+    namespace: Option<Namespace>,
+    extractor: Option<Arc<dyn Extract>>,
+    id_key: IdKey,
+    id_policy: IdPolicy,
+    cache_entries: u64,
+    cache_lifetime: Duration,
+    observer: Option<Arc<dyn Observer>>,
+    engine: EngineConfig,
+    handler_time_limit: Duration,
+    drain_deadline: Duration,
+}
+
+impl Default for ConsumerBuilder {
+    fn default() -> Self {
+        Self {
+            kafka: KafkaSettings::default(),
+            store: None,
+            namespace: None,
+            extractor: None,
+            id_key: IdKey::default(),
+            id_policy: IdPolicy::default(),
+            cache_entries: 100_000,
+            cache_lifetime: Duration::from_secs(600),
+            observer: None,
+            engine: EngineConfig::default(),
+            handler_time_limit: Duration::from_secs(30),
+            drain_deadline: Duration::from_secs(5),
+        }
+    }
+}
+
+impl ConsumerBuilder {
+    /// Where the brokers are: `host:port`, several separated by commas.
+    pub fn brokers(mut self, brokers: impl Into<String>) -> Self {
+        self.kafka.brokers = brokers.into();
+        self
+    }
+
+    /// The consumer group. It is the namespace, too, unless [`namespace`](Self::namespace) names another.
+    pub fn group(mut self, group: impl Into<String>) -> Self {
+        self.kafka.group = group.into();
+        self
+    }
+
+    /// Adds a topic to read.
+    pub fn topic(mut self, topic: impl Into<String>) -> Self {
+        self.kafka.topics.push(topic.into());
+        self
+    }
+
+    /// Sets a property of librdkafka. Those that decide whether a message can be lost are hapax's own: they are refused
+    /// when the consumer is built.
+    pub fn property(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.kafka.properties.insert(name.into(), value.into());
+        self
+    }
+
+    /// Where the states of IDs are kept.
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Who handles the records; default: the group. Two groups never share one.
+    pub fn namespace(mut self, namespace: Namespace) -> Self {
+        self.namespace = Some(namespace);
+        self
+    }
+
+    /// Where IDs come from; default: CloudEvents' header `ce_id` within `ce_source`.
+    pub fn extractor(mut self, extractor: impl Extract) -> Self {
+        self.extractor = Some(Arc::new(extractor));
+        self
+    }
+
+    /// The secret that keys fingerprints; default: none. Set one where not every producer is trusted.
+    pub fn id_key(mut self, key: IdKey) -> Self {
+        self.id_key = key;
+        self
+    }
+
+    /// What happens to records without a usable ID; default: their partition stops.
+    pub fn id_policy(mut self, policy: IdPolicy) -> Self {
+        self.id_policy = policy;
+        self
+    }
+
+    /// How many done IDs the local cache holds, and for how long; default 100,000 and 10 min. The lifetime also bounds
+    /// how long a `forget` elsewhere goes unseen. Zero entries: no cache.
+    pub fn cache(mut self, entries: u64, lifetime: Duration) -> Self {
+        (self.cache_entries, self.cache_lifetime) = (entries, lifetime);
+        self
+    }
+
+    /// Who sees every decision; default: [`Telemetry`].
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    /// How long one attempt of the handler may take; default 30 s. Its future is dropped then, and the attempt failed.
+    pub fn handler_time_limit(mut self, limit: Duration) -> Self {
+        self.handler_time_limit = limit;
+        self
+    }
+
+    /// Whether leases of running handlers are renewed; default true. Without it the lease must outlast the handler's
+    /// time limit.
+    pub fn renewal(mut self, renewal: bool) -> Self {
+        self.engine.renewal = renewal;
+        self
+    }
+
+    /// How long running handlers may take to end when a partition is given back or the consumer ends; default 5 s.
+    /// Other members of the group wait meanwhile.
+    pub fn drain_deadline(mut self, deadline: Duration) -> Self {
+        self.drain_deadline = deadline;
+        self
+    }
+
+    /// Handlers running and completions under way at once: what one crash can repeat. Default 256; 1 is strict and
+    /// costs a round trip per record.
+    pub fn max_exposed(mut self, records: usize) -> Self {
+        self.engine.max_exposed = records;
+        self
+    }
+
+    /// Records and bytes in flight at once; default 10,000 and 64 MiB. Up to a batch of the source more may be held.
+    pub fn max_in_flight(mut self, records: usize, bytes: usize) -> Self {
+        (self.engine.max_in_flight, self.engine.max_in_flight_bytes) = (records, bytes);
+        self
+    }
+
+    /// Counted starts until a failing record is given up; default 5, at least 2. Its partition stops then.
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        self.engine.max_attempts = attempts;
+        self
+    }
+
+    /// The longest delay before the second attempt, which doubles from there, and before any; default 200 ms and 30 s.
+    pub fn backoff(mut self, first: Duration, cap: Duration) -> Self {
+        (self.engine.backoff_first, self.engine.backoff_cap) = (first, cap);
+        self
+    }
+
+    /// How often offsets are committed, or after how many settled records of a partition; default 1 s and 10,000.
+    pub fn commit_every(mut self, interval: Duration, records: usize) -> Self {
+        (self.engine.commit_interval, self.engine.commit_records) = (interval, records);
+        self
+    }
+
+    /// Checks everything and builds the consumer; connects to nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] lists every setting that is missing or contradicts another, each with the way out. Not retryable.
+    pub fn build(mut self) -> Result<Consumer, BuildError> {
+        let mut problems = Vec::new();
+        self.kafka.drain_deadline = self.drain_deadline;
+        problems.extend(self.kafka.check());
+        let namespace = self.namespace.clone().map_or_else(|| Namespace::new(&self.kafka.group), Ok);
+        if let Err(problem) = &namespace {
+            problems.push(SettingsError { setting: "namespace", problem: problem.to_string() });
+        }
+        match &self.store {
+            None => problems.push(SettingsError {
+                setting: "store",
+                problem: "is missing; give it a RedisStore, or a MemoryStore for a trial".into(),
+            }),
+            Some(store) => self.engine.terms = store.terms(),
+        }
+        problems.extend(self.engine.check().err());
+        problems.extend(self.check_times());
+        let (Ok(namespace), Some(store), []) = (namespace, self.store, problems.as_slice()) else {
+            return Err(BuildError { problems });
+        };
+        let mut identifier = Identifier::new(namespace).key(self.id_key).policy(self.id_policy);
+        if let Some(extractor) = self.extractor {
+            identifier = identifier.shared_extractor(extractor);
+        }
+        let cache = (self.cache_entries > 0)
+            .then(|| DoneCache::new(self.cache_entries, self.cache_lifetime, self.engine.terms.window));
+        let store = match &cache {
+            Some(cache) => Arc::new(Cached::new(store, cache.clone())),
+            None => store,
+        };
+        Ok(Consumer {
+            kafka: self.kafka,
+            identifier,
+            store,
+            cache,
+            observer: self.observer.unwrap_or_else(|| Arc::new(Telemetry::new())),
+            engine: self.engine,
+            handler_time_limit: self.handler_time_limit,
+            drain_deadline: self.drain_deadline,
+        })
+    }
+
+    /// Settings of time that contradict each other.
+    fn check_times(&self) -> Vec<SettingsError> {
+        let mut problems = Vec::new();
+        let (lease, limit) = (self.engine.terms.lease, self.handler_time_limit);
+        if limit.is_zero() {
+            problems.push(SettingsError { setting: "handler_time_limit", problem: "must be longer than zero".into() });
+        }
+        if !self.engine.renewal && self.engine.surely_held() <= limit {
+            problems.push(SettingsError {
+                setting: "lease",
+                problem: format!(
+                    "{lease:?}, less a tenth, does not outlast the handler's time limit of {limit:?}, and renewal is \
+                     off: another worker would take over what still runs; lengthen the lease or switch renewal on"
+                ),
+            });
+        }
+        if self.drain_deadline >= self.kafka.max_poll_interval {
+            problems.push(SettingsError {
+                setting: "drain_deadline",
+                problem: format!(
+                    "{:?} is not shorter than max.poll.interval.ms ({:?}): the group would expel the member while it \
+                     drains",
+                    self.drain_deadline, self.kafka.max_poll_interval
+                ),
+            });
+        }
+        problems
+    }
+}
