@@ -1,1 +1,7 @@
-fn main() {}
+//! The command `hapax`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hapax::cli::main()
+}
