@@ -80,6 +80,8 @@ fn content_is_key_and_payload() {
     };
     let contents = [
         (Some("a"), Some("b")),
+        (Some("a"), Some("\u{1}b")),
+        (Some("a\u{1}"), Some("b")),
         (Some("ab"), Some("")),
         (Some(""), Some("ab")),
         (None, Some("ab")),

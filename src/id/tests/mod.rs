@@ -4,6 +4,7 @@ mod bad_input;
 mod encoding;
 mod equality;
 mod json;
+mod namespace;
 mod policy;
 mod replay;
 mod vectors;
