@@ -29,6 +29,11 @@ impl TopicPartition {
         &self.topic
     }
 
+    /// The topic's name as it is shared: whoever keeps it clones a reference count, not the text.
+    pub fn topic_arc(&self) -> &Arc<str> {
+        &self.topic
+    }
+
     /// The partition's number within the topic.
     pub fn partition(&self) -> i32 {
         self.partition

@@ -34,22 +34,53 @@ impl fmt::Debug for Fingerprint {
 }
 
 /// The secret that keys all fingerprints of a deployment, so that a producer cannot choose IDs that collide.
+///
+/// All processes of a namespace need the same; with another one, everything that was handled counts as new.
 #[derive(Clone)]
 pub struct IdKey([u8; 32]);
 
 impl IdKey {
     /// Derives the key from a secret of any length; the empty secret gives the key of [`IdKey::default`].
+    ///
+    /// Take 16 random bytes or more: a short word can be found by trying, from the check value that the store keeps.
     pub fn new(secret: &[u8]) -> Self {
         Self(blake3::derive_key("hapax 1 fingerprint key", secret))
     }
 
-    /// A value that is the same for the same key and tells nothing else about it: what processes compare.
+    /// A value that is the same for the same key and does not tell it: what processes compare. 16 hexadecimal digits,
+    /// the first 64 bits of BLAKE3 in keyed mode over the text `hapax 1 check value`.
     pub fn check_value(&self) -> String {
         let hash = blake3::keyed_hash(&self.0, b"hapax 1 check value");
         hash.to_hex()[..16].to_owned()
     }
 
     /// The fingerprint of an identity.
+    ///
+    /// # Definition
+    ///
+    /// The same in every version that writes the store's format 1, and in every language:
+    ///
+    /// 1. The *key*, 32 bytes, is BLAKE3 in key derivation mode with the context `hapax 1 fingerprint key` over the
+    ///    secret. Where none is set, the secret is empty.
+    /// 2. The *encoding* of an identity is these bytes, one after the other; all numbers are little-endian:
+    ///
+    ///    | bytes | what |
+    ///    |---|---|
+    ///    | 1 | version: `01` |
+    ///    | 1 | kind of the scope: `74` (t) a topic, `68` (h) a header's value, `6e` (n) a name |
+    ///    | 8 | length of the scope in bytes |
+    ///    | as counted | the scope: the topic's name in UTF-8, the header's value as it is, the name in UTF-8 |
+    ///    | 8 | replay count, 0 for an original |
+    ///    | 1 | kind of the ID: `00` text or bytes, `01` number, `02` content hash, `03` coordinates |
+    ///    | the rest | the ID |
+    ///
+    ///    The ID is: for text its UTF-8, for bytes themselves; for a number its decimal digits in ASCII, behind a `-`
+    ///    where it is negative; for a content hash the 32 bytes that [`ContentHash`](super::ContentHash) defines; for
+    ///    coordinates the partition in 4 bytes and the offset in 8, both in two's complement.
+    /// 3. The *fingerprint* is the first 16 bytes of BLAKE3 in keyed mode, with the key, over the encoding. It is
+    ///    written as 32 lower-case hexadecimal digits.
+    ///
+    /// `src/id/vectors.json` holds test vectors. The namespace is not part of it: it stands in the store's keys.
     pub fn fingerprint(&self, identity: &Identity) -> Fingerprint {
         let mut hasher = blake3::Hasher::new_keyed(&self.0);
         identity.encode(|part| {

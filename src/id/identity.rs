@@ -1,13 +1,15 @@
 //! Identities: an ID, what it is unique in, and why there may be none.
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-/// The longest ID that is accepted, in bytes.
+/// The longest ID that is accepted, in bytes; so is the longest scope that a header may give.
 pub const MAX_ID_BYTES: usize = 1024;
 
-/// What tells IDs of one spelling apart: the text `1` is not the number `1`.
+/// What tells IDs of one spelling apart: the text `1` is not the number `1`. The values are part of the fingerprint's
+/// definition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub(crate) enum Kind {
@@ -20,8 +22,8 @@ pub(crate) enum Kind {
 /// The bytes that identify a message within its [`Scope`].
 ///
 /// Equality: the same kind and the same bytes. Text is its UTF-8 bytes, so a header `a7`, a record key `a7` and a JSON
-/// string `"a7"` are one ID; nothing is trimmed, folded or normalised.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// string `"a7"` are one ID; nothing is trimmed, folded or normalised. [All rules](super#when-two-messages-are-the-same).
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct MessageId {
     kind: Kind,
     bytes: Bytes,
@@ -52,8 +54,15 @@ impl MessageId {
     }
 }
 
+impl fmt::Debug for MessageId {
+    /// Tells kind and length; never prints the bytes, which came from a message.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MessageId({:?}, {} bytes)", self.kind, self.bytes.len())
+    }
+}
+
 /// What an ID is unique in. Two scopes of different variants are never equal.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Scope {
     /// The topic of that name.
@@ -62,6 +71,17 @@ pub enum Scope {
     Header(Bytes),
     /// A name from the configuration, the same for all records.
     Name(Arc<str>),
+}
+
+impl fmt::Debug for Scope {
+    /// Prints what comes from the configuration; of a header's value only its length.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Topic(name) => f.debug_tuple("Topic").field(name).finish(),
+            Self::Header(value) => write!(f, "Header({} bytes)", value.len()),
+            Self::Name(name) => f.debug_tuple("Name").field(name).finish(),
+        }
+    }
 }
 
 /// Everything that identifies a message.
@@ -81,8 +101,8 @@ impl Identity {
         Self { scope, id, replay: 0 }
     }
 
-    /// Feeds the canonical encoding to a hasher: a version byte, the scope's kind, its length as eight little-endian
-    /// bytes, the scope, the replay count as eight little-endian bytes, the ID's kind, the ID.
+    /// Feeds the canonical encoding to a hasher, part by part: [`IdKey::fingerprint`](super::IdKey::fingerprint)
+    /// defines it. Different identities have different encodings: what may vary in length is either counted or last.
     pub(crate) fn encode(&self, mut feed: impl FnMut(&[u8])) {
         let (kind, scope): (u8, &[u8]) = match &self.scope {
             Scope::Topic(name) => (b't', name.as_bytes()),
@@ -99,20 +119,22 @@ impl Identity {
 }
 
 /// Why a record has no ID. Whether it is *missing* or *there but unusable* is told apart: null is not missing.
+///
+/// Names parts and places, never values.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IdProblem {
-    /// The record does not have the part that should hold the ID (or its scope).
+    /// The record does not have the part that should hold the ID.
     #[error("{part} is missing")]
     Missing {
         /// Which part, such as `header ce_id`.
-        part: String,
+        part: Arc<str>,
     },
     /// The part is there and null.
     #[error("{part} is null")]
     Null {
         /// Which part.
-        part: String,
+        part: Arc<str>,
     },
     /// The ID is there and has no bytes.
     #[error("the ID is empty")]
@@ -127,14 +149,23 @@ pub enum IdProblem {
     #[error("{part} occurs more than once")]
     Repeated {
         /// Which part.
-        part: String,
+        part: Arc<str>,
     },
     /// The part cannot be read, or holds something that has more than one spelling.
     #[error("{part} {problem}")]
     Invalid {
         /// Which part.
-        part: String,
+        part: Arc<str>,
         /// What is wrong with it; never holds the value.
         problem: String,
+    },
+    /// The ID is there, and what it is unique in is not, or is unusable. Not the same as a missing ID, for which another
+    /// extractor may be asked.
+    #[error("{part}, which should hold the scope of the ID, {problem}")]
+    NoScope {
+        /// Which part, such as `header ce_source`.
+        part: Arc<str>,
+        /// What is wrong with it.
+        problem: &'static str,
     },
 }

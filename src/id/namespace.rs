@@ -17,12 +17,13 @@ impl Namespace {
     ///
     /// [`InvalidNamespace`] for an empty or too long name, or another character.
     pub fn new(name: &str) -> Result<Self, InvalidNamespace> {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        if (1..=64).contains(&name.len()) && name.chars().all(allowed) {
-            Ok(Self(name.into()))
-        } else {
-            Err(InvalidNamespace)
-        }
+        if Self::allows(name) { Ok(Self(name.into())) } else { Err(InvalidNamespace) }
+    }
+
+    /// Whether a name can be a namespace.
+    pub(super) fn allows(name: &str) -> bool {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        (1..=64).contains(&name.len()) && name.bytes().all(allowed)
     }
 
     /// The name.
