@@ -81,12 +81,19 @@ impl fmt::Debug for Origin {
 pub struct Epoch(pub u64);
 
 /// One header: a name, and a value that some brokers allow to be null.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Header {
     /// The header's name, compared byte for byte.
     pub name: Arc<str>,
     /// The header's value; `None` where the producer sent null.
     pub value: Option<Bytes>,
+}
+
+impl fmt::Debug for Header {
+    /// Prints the name and the length of the value; never the value.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Header").field("name", &self.name).field("bytes", &self.value.as_ref().map(Bytes::len)).finish()
+    }
 }
 
 /// One message of a source: owned, immutable, cheap to clone.

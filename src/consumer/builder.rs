@@ -269,7 +269,7 @@ impl ConsumerBuilder {
         };
         let mut identifier = Identifier::new(namespace).key(self.id_key).policy(self.id_policy);
         if let Some(extractor) = self.extractor {
-            identifier = identifier.shared_extractor(extractor);
+            identifier = identifier.extractor(extractor);
         }
         let cache = (self.cache_entries > 0)
             .then(|| DoneCache::new(self.cache_entries, self.cache_lifetime, self.engine.terms.window));

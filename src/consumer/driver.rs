@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::dedup::{Answered, Batches};
 use crate::engine::{Action, Arrival, Assignment, Engine, Event, Identified, WorkId};
 use crate::error::RunError;
-use crate::id::{Identification, Identifier};
+use crate::id::{Identification, Identifier, NoMessageId};
 use crate::kafka::{Batch, Source, SourceEvent, SourceEvents};
 use crate::observe::FailureKind;
 use crate::record::Record;
@@ -184,12 +184,14 @@ impl<H: Handler> Driver<H> {
 
     fn identify(&self, record: Record) -> Arrival {
         let identified = match self.parts.identifier.identify(&record) {
-            Identification::Id(fingerprint) => match &self.parts.cache {
+            Identification::Id { fingerprint, .. } => match &self.parts.cache {
                 Some(cache) if cache.contains(&fingerprint) => Identified::Cached(fingerprint),
                 _ => Identified::Id(fingerprint),
             },
             Identification::Process => Identified::Process,
-            Identification::Stop(problem) => Identified::Stop(problem),
+            Identification::Stop(problem) => {
+                Identified::Stop(Box::new(NoMessageId { origin: record.origin(), problem }))
+            }
         };
         Arrival { record, identified }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::id::{Fingerprint, IdProblem};
+use crate::id::{Fingerprint, NoMessageId};
 use crate::observe::FailureKind;
 use crate::record::{Epoch, Offset, Record, TopicPartition};
 use crate::store::{ClaimOutcome, CompletionOutcome, ReleaseOutcome, RenewOutcome, StoreError, Token};
@@ -28,7 +28,7 @@ pub enum Identified {
     /// It has none, and the policy says: handle it without de-duplication.
     Process,
     /// It has none, and the policy says: stop its partition.
-    Stop(IdProblem),
+    Stop(Box<NoMessageId>),
 }
 
 /// A record as it arrives.

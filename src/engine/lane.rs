@@ -60,7 +60,7 @@ impl Engine {
             Identified::Id(fingerprint) => (Some(fingerprint), Stage::Queued, false),
             Identified::Cached(fingerprint) => (Some(fingerprint), Stage::Queued, true),
             Identified::Process => (None, Stage::Held, false),
-            Identified::Stop(problem) => (None, Stage::Unusable(problem.to_string()), false),
+            Identified::Stop(stop) => (None, Stage::Unusable(format!("{}: {stop}", stop.problem)), false),
         };
         self.created += 1;
         let entry = self.works.vacant_entry();

@@ -88,7 +88,8 @@ impl Engine {
 
     /// Looks at every lease of this process.
     pub(super) fn scan_leases(&mut self) {
-        let (renew, give_back, held) = (self.config.renew_age(), self.config.give_back_age(), self.config.surely_held());
+        let (renew, give_back, held) =
+            (self.config.renew_age(), self.config.give_back_age(), self.config.surely_held());
         let holding: Vec<(WorkId, Duration, Stage)> = self
             .works
             .iter()
