@@ -1,0 +1,184 @@
+//! A Kafka broker (KRaft, one process) on free loopback ports.
+
+use std::ops::Deref;
+use std::process::Command;
+use std::time::Duration;
+
+use tokio::sync::OnceCell;
+
+use super::super::guard::{Guarded, Signal};
+use super::super::proxy::Proxy;
+use super::super::{port, tools};
+use super::Client;
+
+/// A broker that recovers its log on two busy cores takes long.
+const START_DEADLINE: Duration = Duration::from_secs(120);
+
+/// What the broker says when it is up, and nothing else at that level.
+const STARTED: &str = "Kafka Server started";
+
+/// Small and quick to start; a broker for tests has no time to lose and little to keep.
+const JVM: &[&str] = &[
+    "-Xmx512m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=error",
+    "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",
+];
+
+/// A Kafka broker. It ends when this is dropped, the shared one with the test process.
+#[derive(Debug)]
+pub struct Kafka {
+    process: Guarded,
+    client: Client,
+}
+
+/// Ports of one broker.
+struct Ports {
+    broker: u16,
+    controller: u16,
+    /// The listener whose advertised address is a proxy's.
+    proxied: u16,
+}
+
+impl Kafka {
+    /// The broker that all tests of this process share, started by the first that asks; when this returns it answers.
+    ///
+    /// It creates no topics by itself and lets groups rebalance without delay. A worker process asks its test for the
+    /// address instead.
+    pub async fn shared() -> &'static Self {
+        static SHARED: OnceCell<Result<Kafka, String>> = OnceCell::const_new();
+        assert!(super::super::role().is_none(), "a worker gets the broker's address from the test that started it");
+        tools::kafka_lib();
+        // Kept as an error, so that the other tests need not wait for the same failure again.
+        match SHARED.get_or_init(|| Self::start(None)).await {
+            Ok(kafka) => kafka,
+            Err(problem) => panic!("{problem}"),
+        }
+    }
+
+    /// A broker of one's own: to kill, freeze, restart.
+    pub async fn own() -> Self {
+        Self::start(None).await.unwrap_or_else(|problem| panic!("{problem}"))
+    }
+
+    /// A broker of one's own and a proxy before it. Who starts from [`Proxy::address`] reaches the broker through the
+    /// proxy only, since that is the address the broker advertises there; [`Client::bootstrap`] goes straight to it.
+    pub async fn own_behind_proxy() -> (Self, Proxy) {
+        let proxy = Proxy::to(port::loopback(0));
+        let kafka = Self::start(Some(&proxy)).await.unwrap_or_else(|problem| panic!("{problem}"));
+        (kafka, proxy)
+    }
+
+    async fn start(proxy: Option<&Proxy>) -> Result<Self, String> {
+        for _ in 0..port::TRIES {
+            let mut free = port::candidates();
+            let mut next = || free.next().expect("endless");
+            let ports = Ports { broker: next(), controller: next(), proxied: next() };
+            let directory = tempfile::Builder::new().prefix("hapax-kafka-").tempdir().expect("a temporary directory");
+            let log = directory.path().join("log");
+            let settings = ports.settings(&log.to_string_lossy(), proxy.map_or(ports.proxied, Proxy::port));
+            std::fs::write(directory.path().join("server.properties"), settings).expect("a writable directory");
+            let format = ["kafka.tools.StorageTool", "format", "-t", "aGFwYXgtdGVzdHMtaG9zdA", "-c"];
+            let mut format_command = java(&format);
+            format_command.arg("server.properties").current_dir(directory.path());
+            let formatted = tokio::task::spawn_blocking(move || tools::output_of(&mut format_command)).await;
+            formatted.map_err(|error| format!("Kafka could not prepare its directory: {error}"))?;
+
+            let process = Guarded::start("the Kafka broker", directory, &java(&["kafka.Kafka", "server.properties"]));
+            match wait_started(&process).await {
+                Ok(()) => {
+                    if let Some(proxy) = proxy {
+                        proxy.retarget(port::loopback(ports.proxied));
+                    }
+                    let client = Client::new(port::loopback(ports.broker).to_string());
+                    client.wait_ready().await;
+                    return Ok(Self { process, client });
+                }
+                Err(output) if output.contains("Address already in use") => {}
+                Err(output) => return Err(format!("the Kafka broker ended at its start:\n{output}")),
+            }
+        }
+        Err("the Kafka broker found none of its ports free".to_owned())
+    }
+
+    /// The number of the process.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Sends it a signal; when this returns it was sent.
+    pub fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// Kills it with SIGKILL; when this returns it is gone.
+    pub fn kill(&self) {
+        self.process.kill();
+    }
+
+    /// Kills it if it runs and starts it again, on the same ports and with its data; when this returns it answers.
+    pub async fn restart(&self) {
+        self.kill();
+        self.process.again();
+        if let Err(output) = wait_started(&self.process).await {
+            panic!("the Kafka broker ended at its restart:\n{output}");
+        }
+        self.client.wait_ready().await;
+    }
+}
+
+impl Deref for Kafka {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl Ports {
+    fn settings(&self, log: &str, advertised: u16) -> String {
+        let Self { broker, controller, proxied } = self;
+        format!(
+            "\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{broker},PROXIED://127.0.0.1:{proxied},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{broker},PROXIED://127.0.0.1:{advertised}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+log.dirs={log}
+auto.create.topics.enable=false
+message.max.bytes=16777216
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+group.consumer.min.session.timeout.ms=1000
+group.consumer.min.heartbeat.interval.ms=500
+"
+        )
+    }
+}
+
+fn java(arguments: &[&str]) -> Command {
+    let mut command = Command::new(tools::java());
+    command.args(JVM).arg("-cp").arg(tools::kafka_lib().join("*")).args(arguments);
+    command
+}
+
+/// Its own word for it is awaited: on a port that another process had taken, somebody else would answer.
+async fn wait_started(process: &Guarded) -> Result<(), String> {
+    let look = process.wait("has started", START_DEADLINE, |state| match state.line(STARTED) {
+        Some(_) => Some(Ok(())),
+        None => state.exit.map(|_| Err(state.output())),
+    });
+    look.await
+}

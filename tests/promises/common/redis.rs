@@ -1,0 +1,97 @@
+//! A Redis server of one's own.
+
+use std::process::Command;
+use std::time::Duration;
+
+use super::guard::{Guarded, Signal};
+use super::{port, tools};
+
+const START_DEADLINE: Duration = Duration::from_secs(30);
+
+/// A Redis server on a free loopback port, without persistence unless its arguments say otherwise. It ends when this
+/// is dropped.
+#[derive(Debug)]
+pub struct RedisServer {
+    port: u16,
+    process: Guarded,
+}
+
+impl RedisServer {
+    /// Starts one; when this returns it answers.
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts one with more arguments (`["--appendonly", "yes"]`), which overrule the usual ones.
+    pub fn start_with(arguments: &[&str]) -> Self {
+        Self::start_on(port::candidates(), arguments)
+    }
+
+    /// Starts one on the first of these ports that it can have.
+    pub fn start_on(ports: impl IntoIterator<Item = u16>, arguments: &[&str]) -> Self {
+        for port in ports.into_iter().take(port::TRIES) {
+            let directory = tempfile::Builder::new().prefix("hapax-redis-").tempdir().expect("a temporary directory");
+            let mut command = Command::new(tools::redis_server());
+            command.args(["--bind", "127.0.0.1", "--port", &port.to_string()]);
+            command.args(["--save", "", "--appendonly", "no"]).args(arguments);
+            let process = Guarded::start("redis-server", directory, &command);
+            match wait_ready(&process) {
+                Ok(()) => return Self { port, process },
+                Err(output) if output.contains("Address already in use") => {}
+                Err(output) => panic!("redis-server ended at its start:\n{output}"),
+            }
+        }
+        panic!("redis-server found none of its ports free");
+    }
+
+    /// Its address, as `redis://127.0.0.1:port/`.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/", self.port)
+    }
+
+    /// Its port on the loopback address.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The number of the process.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Runs one command through redis-cli and answers what it prints; panics when Redis answers with an error.
+    pub fn cli(&self, command: &[&str]) -> String {
+        let mut cli = Command::new(tools::redis_cli());
+        tools::output_of(cli.args(["-e", "-h", "127.0.0.1", "-p", &self.port.to_string()]).args(command))
+    }
+
+    /// Sends it a signal; when this returns it was sent.
+    pub fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// Kills it with SIGKILL; when this returns it is gone.
+    pub fn kill(&self) {
+        self.process.kill();
+    }
+
+    /// Kills it if it runs and starts it again on the same port; when this returns it answers. What it remembers is
+    /// what its arguments made it write down: nothing, usually.
+    pub fn restart(&self) {
+        self.kill();
+        self.process.again();
+        if let Err(output) = wait_ready(&self.process) {
+            panic!("redis-server ended at its restart:\n{output}");
+        }
+    }
+}
+
+/// Its own word for it is awaited: on a port that another process had taken, somebody else would answer.
+fn wait_ready(process: &Guarded) -> Result<(), String> {
+    process.wait_blocking("accepts connections", START_DEADLINE, |state| {
+        match state.line("Ready to accept connections") {
+            Some(_) => Some(Ok(())),
+            None => state.exit.map(|_| Err(state.output())),
+        }
+    })
+}

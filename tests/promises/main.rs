@@ -1,0 +1,17 @@
+//! The promises, each proven against what really runs: a Kafka broker, a Redis server, processes that are killed.
+//!
+//! One binary, so that the library is linked once; one module per promise, named for it. How to start services and
+//! processes: [`common`]. `tests/run` finds or installs the services and runs everything.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test says by panicking what is wrong, and a worker process talks to its test by printing"
+)]
+#![allow(unreachable_pub, reason = "nothing is exported from a test binary; `pub` marks what a module offers")]
+
+mod common;
+
+mod harness;
+mod rooms;
