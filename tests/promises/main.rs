@@ -14,4 +14,5 @@
 mod common;
 
 mod harness;
+mod proof;
 mod rooms;
