@@ -73,7 +73,7 @@ pub enum ClaimOutcome {
     },
     /// Handled before: a duplicate. No lease is held.
     Done {
-        /// Whether the local cache knew it, so that the store was not asked.
+        /// Whether the local cache knew it; otherwise the store said so.
         cached: bool,
     },
     /// Another token holds the lease: not a duplicate. Ask again when the time is up, or earlier.
