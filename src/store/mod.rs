@@ -22,7 +22,7 @@ mod verdict;
 
 use futures_util::future::BoxFuture;
 
-pub use error::{OpenError, StoreError};
+pub use error::{Cause, OpenError, StoreError};
 pub use settings::{Agreement, LeaseTerms, SettingsError};
 pub use types::{
     Claim, ClaimOutcome, Completion, CompletionOutcome, Lease, Release, ReleaseOutcome, RenewOutcome, State, Token,
