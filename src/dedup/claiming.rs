@@ -132,9 +132,10 @@ impl Entry {
             Ok(ClaimOutcome::Claimed { attempts, suspect }) => {
                 self.take(Attempt::of_claim(attempts, suspect), tag.sent_at, now, desk)
             }
-            Ok(ClaimOutcome::Done) => {
+            Ok(ClaimOutcome::Done { cached }) => {
                 if let Some(asker) = claiming.asker.take() {
-                    desk.observer.on_duplicate(&self.record, DuplicateBy::Store);
+                    let by = if cached { DuplicateBy::Cache } else { DuplicateBy::Store };
+                    desk.observer.on_duplicate(&self.record, by);
                     asker.answer(Answer::Duplicate);
                 }
                 Fate::Ends { done: true }

@@ -51,7 +51,7 @@ impl StoreError {
     }
 }
 
-/// What lay behind a [`StoreError`]; shared, because one fault answers a whole batch.
+/// What lay behind a [`StoreError`]; shared, because one fault answers a whole batch. Holds no secrets.
 #[derive(Clone, Debug)]
 pub struct Cause(std::sync::Arc<dyn std::error::Error + Send + Sync>);
 
@@ -86,6 +86,14 @@ pub enum OpenError {
         namespace: String,
         /// One sentence per setting: its name, what the namespace has, what this process has. No secrets.
         differences: Vec<String>,
+    },
+    /// What the namespace agreed on cannot be read: a later version of hapax wrote it, or something else did.
+    #[error("namespace {namespace} cannot be read: {problem}")]
+    Unreadable {
+        /// Which namespace.
+        namespace: String,
+        /// What is wrong with it, and the way out.
+        problem: String,
     },
     /// The store could not be asked.
     #[error(transparent)]

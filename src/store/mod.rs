@@ -7,7 +7,14 @@
 //!    └─────────────────┴─ after a failed attempt: idle(attempts), until its grace ends
 //! ```
 //!
-//! Every [`Store`] answers the same questions the same way; `tests/` runs one conformance suite against each.
+//! Every [`Store`] answers the same questions the same way; one conformance suite runs against each:
+//!
+//! | store | what it is |
+//! |---|---|
+//! | [`MemoryStore`] | the reference: tests, the demo, one process that may forget at its end |
+//! | `RedisStore` (feature `redis`) | shared by all workers of a namespace |
+//! | [`Cached`] | a local cache of done IDs in front of either |
+//!
 //! Three rules carry the whole promise:
 //!
 //! * *In flight elsewhere is not a duplicate.* Only [`ClaimOutcome::Done`] lets an offset settle.
@@ -15,14 +22,24 @@
 //!   Ask again with the same token.
 //! * *Complete always writes done*, whoever holds the lease: the effect did happen.
 
+mod cache;
+mod cached;
 mod error;
+mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 mod settings;
 mod types;
 mod verdict;
 
 use futures_util::future::BoxFuture;
 
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisStore, RedisStoreBuilder};
+pub use cache::DoneCache;
+pub use cached::Cached;
 pub use error::{Cause, OpenError, StoreError};
+pub use memory::MemoryStore;
 pub use settings::{Agreement, LeaseTerms, SettingsError};
 pub use types::{
     Claim, ClaimOutcome, Completion, CompletionOutcome, Lease, Release, ReleaseOutcome, RenewOutcome, State, Token,
@@ -52,6 +69,9 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
     /// [`OpenError::Store`] when the store cannot be asked (retryable as its [`StoreError`] says).
     fn open<'a>(&'a self, agreement: &'a Agreement) -> BoxFuture<'a, Result<(), OpenError>>;
 
+    /// How the store keeps done IDs, as the namespace's [`Agreement`] names it.
+    fn mode(&self) -> &'static str;
+
     /// How long claims hold and done IDs are remembered.
     fn terms(&self) -> LeaseTerms;
 
@@ -61,10 +81,12 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
     /// attempts and refreshes the lease.
     fn claim(&self, claims: Vec<Claim>) -> BoxFuture<'static, Answers<ClaimOutcome>>;
 
-    /// Records IDs as done; written whoever holds the lease. The lease is deleted afterwards.
+    /// Records IDs as done; written whoever holds the lease. The lease is deleted afterwards, whoever holds it: beside
+    /// a done ID it has no purpose, and its holder learns from the next renewal that the effect happened elsewhere.
     fn complete(&self, completions: Vec<Completion>) -> BoxFuture<'static, Answers<CompletionOutcome>>;
 
-    /// Lets leases hold for a whole term again, where the token still holds them.
+    /// Lets leases hold for a whole term again, where the token still holds them. A lease that ran out and that nobody
+    /// took over is still held.
     fn renew(&self, leases: Vec<Lease>) -> BoxFuture<'static, Answers<RenewOutcome>>;
 
     /// Gives leases back, where the token still holds them; a count of attempts above zero is kept for the grace.

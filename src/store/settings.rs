@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Store;
+use crate::id::IdKey;
+
 /// How long claims hold and done IDs are remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeaseTerms {
@@ -67,6 +70,16 @@ pub struct Agreement {
 }
 
 impl Agreement {
+    /// What a process with this store, this rule for finding the ID and this key would have to agree on.
+    pub fn of(store: &dyn Store, id_rule: impl Into<String>, id_key: &IdKey) -> Self {
+        Self {
+            window_ms: u64::try_from(store.terms().window.as_millis()).unwrap_or(u64::MAX),
+            mode: store.mode().to_owned(),
+            id_rule: id_rule.into(),
+            id_key_check: id_key.check_value(),
+        }
+    }
+
     /// One sentence per setting in which `theirs` differs.
     pub fn differences(&self, theirs: &Self) -> Vec<String> {
         let mut differences = Vec::new();

@@ -72,7 +72,10 @@ pub enum ClaimOutcome {
         suspect: bool,
     },
     /// Handled before: a duplicate. No lease is held.
-    Done,
+    Done {
+        /// Whether the local cache knew it; otherwise the store said so.
+        cached: bool,
+    },
     /// Another token holds the lease: not a duplicate. Ask again when the time is up, or earlier.
     InFlight {
         /// How long the lease holds unless it is renewed, by the store's clock.

@@ -210,7 +210,7 @@ impl Inner {
         let Lease { fingerprint, token } = claim.lease;
         let now = Instant::now();
         if self.done.contains(&fingerprint) {
-            return ClaimOutcome::Done;
+            return ClaimOutcome::Done { cached: false };
         }
         let (attempts, suspect) = match self.held.get(&fingerprint) {
             Some(held) if held.token == token => (held.attempts, held.suspect),
@@ -233,6 +233,10 @@ impl Store for Scripted {
         async { Ok(()) }.boxed()
     }
 
+    fn mode(&self) -> &'static str {
+        "scripted"
+    }
+
     fn terms(&self) -> LeaseTerms {
         self.terms
     }
@@ -247,9 +251,7 @@ impl Store for Scripted {
             completions,
             |completion| (completion.lease, 0),
             |inner, completion, _| {
-                if inner.holds(&completion.lease) {
-                    inner.held.remove(&completion.lease.fingerprint);
-                }
+                inner.held.remove(&completion.lease.fingerprint);
                 match inner.done.insert(completion.lease.fingerprint) {
                     true => CompletionOutcome::Recorded,
                     false => CompletionOutcome::AlreadyDone,

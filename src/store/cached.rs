@@ -1,0 +1,122 @@
+//! A store with the local cache in front.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::time::Instant;
+
+use super::{
+    Agreement, Answers, Claim, ClaimOutcome, Completion, CompletionOutcome, DoneCache, Lease, LeaseTerms, OpenError,
+    Release, ReleaseOutcome, RenewOutcome, State, Store,
+};
+use crate::id::Fingerprint;
+
+/// A store behind a [`DoneCache`]: a claim of an ID that is known to be done is answered without asking the store.
+///
+/// The store's answers and this process's own completions feed the cache; [`Store::forget`] empties it for the ID
+/// here, and within the cache's lifetime elsewhere.
+#[derive(Clone, Debug)]
+pub struct Cached {
+    store: Arc<dyn Store>,
+    cache: DoneCache,
+    /// How many forgets have begun. An answer that was under way meanwhile may be of the time before, and does not
+    /// feed the cache.
+    forgets: Arc<AtomicU64>,
+}
+
+impl Cached {
+    /// Puts `cache` in front of `store`.
+    pub fn new(store: Arc<dyn Store>, cache: DoneCache) -> Self {
+        Self { store, cache, forgets: Arc::default() }
+    }
+
+    /// The cache, for who wants to ask it before making a claim.
+    pub fn cache(&self) -> &DoneCache {
+        &self.cache
+    }
+
+    /// Feeds the cache with IDs that were done at `since`, unless something was forgotten after `forgets` was read.
+    fn learn(&self, forgets: u64, since: Instant, done: impl Iterator<Item = Fingerprint>) {
+        if self.forgets.load(Ordering::Acquire) == forgets {
+            done.for_each(|fingerprint| self.cache.insert(fingerprint, since));
+        }
+    }
+}
+
+impl Store for Cached {
+    fn open<'a>(&'a self, agreement: &'a Agreement) -> BoxFuture<'a, Result<(), OpenError>> {
+        self.store.open(agreement)
+    }
+
+    fn mode(&self) -> &'static str {
+        self.store.mode()
+    }
+
+    fn terms(&self) -> LeaseTerms {
+        self.store.terms()
+    }
+
+    fn claim(&self, claims: Vec<Claim>) -> BoxFuture<'static, Answers<ClaimOutcome>> {
+        let this = self.clone();
+        async move {
+            let known: Vec<bool> = claims.iter().map(|claim| this.cache.contains(&claim.lease.fingerprint)).collect();
+            let unknown: Vec<Claim> =
+                claims.into_iter().zip(&known).filter(|(_, known)| !**known).map(|(claim, _)| claim).collect();
+            if unknown.is_empty() {
+                return known.iter().map(|_| Ok(ClaimOutcome::Done { cached: true })).collect();
+            }
+            let (forgets, since) = (this.forgets.load(Ordering::Acquire), Instant::now());
+            let asked: Vec<Fingerprint> = unknown.iter().map(|claim| claim.lease.fingerprint).collect();
+            let answers = this.store.claim(unknown).await;
+            let done = asked.into_iter().zip(&answers);
+            let done = done.filter(|(_, answer)| matches!(answer, Ok(ClaimOutcome::Done { .. })));
+            this.learn(forgets, since, done.map(|(fingerprint, _)| fingerprint));
+            let mut answers = answers.into_iter();
+            let answer = |known| if known { Some(Ok(ClaimOutcome::Done { cached: true })) } else { answers.next() };
+            known.into_iter().map_while(answer).collect()
+        }
+        .boxed()
+    }
+
+    fn complete(&self, completions: Vec<Completion>) -> BoxFuture<'static, Answers<CompletionOutcome>> {
+        let this = self.clone();
+        async move {
+            // The time before the request: the cache must not remember for longer than the store.
+            let (forgets, since) = (this.forgets.load(Ordering::Acquire), Instant::now());
+            let asked: Vec<Fingerprint> = completions.iter().map(|item| item.lease.fingerprint).collect();
+            let answers = this.store.complete(completions).await;
+            let done = asked.into_iter().zip(&answers).filter(|(_, answer)| answer.is_ok());
+            this.learn(forgets, since, done.map(|(fingerprint, _)| fingerprint));
+            answers
+        }
+        .boxed()
+    }
+
+    fn renew(&self, leases: Vec<Lease>) -> BoxFuture<'static, Answers<RenewOutcome>> {
+        self.store.renew(leases)
+    }
+
+    fn release(&self, releases: Vec<Release>) -> BoxFuture<'static, Answers<ReleaseOutcome>> {
+        self.store.release(releases)
+    }
+
+    fn inspect(&self, ids: Vec<Fingerprint>) -> BoxFuture<'static, Answers<State>> {
+        self.store.inspect(ids)
+    }
+
+    fn forget(&self, ids: Vec<Fingerprint>) -> BoxFuture<'static, Answers<bool>> {
+        let this = self.clone();
+        async move {
+            this.forgets.fetch_add(1, Ordering::AcqRel);
+            let forgotten = this.store.forget(ids.clone()).await;
+            // Whatever the store answered: not to know is always right. The count moves once more, for an answer that
+            // was asked for after the first and executed before the store forgot.
+            this.forgets.fetch_add(1, Ordering::AcqRel);
+            ids.iter().for_each(|fingerprint| this.cache.remove(fingerprint));
+            forgotten
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,46 @@
+//! Renewals and releases: what only the holder of a lease may do.
+
+use std::sync::Arc;
+
+use redis::Value;
+
+use super::scripts::{self, Call, Script};
+use super::{Inner, faults};
+use crate::store::{Answers, Lease, Release, ReleaseOutcome, RenewOutcome};
+
+pub(super) async fn renew(inner: Arc<Inner>, leases: Vec<Lease>) -> Answers<RenewOutcome> {
+    let holds = inner.holds_ms().to_string().into_bytes();
+    let calls: Vec<Call> = leases.iter().map(|lease| inner.by_token(lease, [holds.clone()])).collect();
+    inner.if_held(&scripts::RENEW, &calls, RenewOutcome::Renewed, RenewOutcome::NotHeld).await
+}
+
+pub(super) async fn release(inner: Arc<Inner>, releases: Vec<Release>) -> Answers<ReleaseOutcome> {
+    let grace = inner.grace_ms().to_string().into_bytes();
+    let call =
+        |release: &Release| inner.by_token(&release.lease, [release.attempts.to_string().into_bytes(), grace.clone()]);
+    let calls: Vec<Call> = releases.iter().map(call).collect();
+    inner.if_held(&scripts::RELEASE, &calls, ReleaseOutcome::Released, ReleaseOutcome::NotHeld).await
+}
+
+impl Inner {
+    fn by_token<const N: usize>(&self, lease: &Lease, args: [Vec<u8>; N]) -> Call {
+        let token = lease.token.as_bytes().to_vec();
+        Call { keys: vec![self.layout.lease(&lease.fingerprint)], args: std::iter::once(token).chain(args).collect() }
+    }
+
+    /// Runs a script that answers 1 where the token holds the lease, and 0 where it does not.
+    async fn if_held<R: Copy>(&self, script: &Script, calls: &[Call], held: R, not_held: R) -> Answers<R> {
+        let replies = match scripts::run(&self.link, script, calls).await {
+            Ok(replies) => replies,
+            Err(error) => return calls.iter().map(|_| Err(error.clone())).collect(),
+        };
+        let read = |reply| {
+            faults::read(self.link.address(), "a script on a lease", reply, |reply| match reply {
+                Value::Int(1) => Some(held),
+                Value::Int(0) => Some(not_held),
+                _ => None,
+            })
+        };
+        replies.into_iter().map(read).collect()
+    }
+}

@@ -1,0 +1,86 @@
+//! Which key holds what.
+//!
+//! | key | holds |
+//! |---|---|
+//! | `hapax:1:{<namespace>}:meta` | what the namespace agreed on, as JSON |
+//! | `hapax:1:{<namespace>.<group>}:l:<fingerprint>` | the lease of an ID in flight, or the count of an idle one |
+//! | `hapax:1:{<namespace>.<group>}:d:<fingerprint>` | a done ID |
+//!
+//! `1` is the version of this layout. The braces are Redis Cluster's hash tag: all keys of an ID lie in one slot. A
+//! group is two hexadecimal digits, from `00` to `3f`.
+//!
+//! A fingerprint is written as 32 hexadecimal digits, although 16 raw bytes would save 16 bytes per key: what a log,
+//! `inspect` and a fingerprint's test vector print can then be pasted into `redis-cli` and is found in `MONITOR`. Of
+//! the keys per ID only the leases, of which there are as many as records in flight, have to stay.
+
+use crate::id::{Fingerprint, Namespace};
+
+/// How many groups the IDs of a namespace are spread over.
+pub(super) const GROUPS: u32 = 64;
+
+/// The version of the layout and of every value, as it stands in keys and values.
+pub(super) const VERSION: u8 = b'1';
+
+/// Names the keys of one namespace.
+#[derive(Debug)]
+pub(super) struct Layout {
+    namespace: Namespace,
+    /// The part before the group: `hapax:1:{<namespace>.`.
+    head: Vec<u8>,
+}
+
+impl Layout {
+    pub(super) fn new(namespace: Namespace) -> Self {
+        let head = format!("hapax:{}:{{{namespace}.", char::from(VERSION)).into_bytes();
+        Self { namespace, head }
+    }
+
+    pub(super) fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// The key of what the namespace agreed on.
+    pub(super) fn meta(&self) -> String {
+        format!("hapax:{}:{{{}}}:meta", char::from(VERSION), self.namespace)
+    }
+
+    /// The key of an ID's lease.
+    pub(super) fn lease(&self, fingerprint: &Fingerprint) -> Vec<u8> {
+        self.key(b'l', fingerprint)
+    }
+
+    /// The key of a done ID.
+    pub(super) fn done(&self, fingerprint: &Fingerprint) -> Vec<u8> {
+        self.key(b'd', fingerprint)
+    }
+
+    fn key(&self, kind: u8, fingerprint: &Fingerprint) -> Vec<u8> {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digits = |byte: u8| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+        let bytes = fingerprint.as_bytes();
+        let mut key = Vec::with_capacity(self.head.len() + 38);
+        key.extend_from_slice(&self.head);
+        // The group is the top six bits, 0 to 63; what chooses a shard later takes others.
+        key.extend_from_slice(&digits(bytes[0] >> 2));
+        key.extend_from_slice(&[b'}', b':', kind, b':']);
+        bytes.iter().for_each(|byte| key.extend_from_slice(&digits(*byte)));
+        key
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_an_id_share_its_hash_tag() {
+        let layout = Layout::new(Namespace::new("orders.eu").unwrap());
+        let mut bytes = [0xab; 16];
+        bytes[0] = 0xff;
+        let fingerprint = Fingerprint::from_bytes(bytes);
+        let expected = format!("hapax:1:{{orders.eu.3f}}:l:{fingerprint}");
+        assert_eq!(layout.lease(&fingerprint), expected.as_bytes());
+        assert_eq!(layout.done(&fingerprint), expected.replace(":l:", ":d:").as_bytes());
+        assert_eq!(layout.meta(), "hapax:1:{orders.eu}:meta");
+    }
+}

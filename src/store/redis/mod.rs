@@ -1,0 +1,150 @@
+//! The store that all workers of a namespace share: Redis, 7.0 or later.
+//!
+//! Which line decides what: a claim's answer, `claim` (hot path) and `scripts` (rare path); what is written where,
+//! `layout`; what a fault means, `faults`; when a connection is given up, `connection`.
+//!
+//! Valkey is expected to work and is untested.
+
+mod builder;
+mod claim;
+mod complete;
+mod connection;
+mod faults;
+mod holding;
+mod layout;
+mod meta;
+mod reading;
+mod scripts;
+mod value;
+
+use std::fmt;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Future};
+use futures_util::stream::{self, StreamExt};
+
+pub use self::builder::RedisStoreBuilder;
+use self::connection::Link;
+use self::layout::Layout;
+use super::{
+    Agreement, Answers, Claim, ClaimOutcome, Completion, CompletionOutcome, Lease, LeaseTerms, OpenError, Release,
+    ReleaseOutcome, RenewOutcome, State, Store,
+};
+use crate::id::{Fingerprint, Namespace};
+
+/// The most items that share a pipeline. The rate of claims and completions is flat from 500 to 2000 items per batch
+/// (measured, Redis 7.0.15), and 1000 claims hold Redis up for about 4 ms.
+const CHUNK: usize = 1000;
+
+/// How many chunks of one batch are under way at once: enough to keep Redis busy while answers travel, few enough
+/// that the last one's time limit is not spent waiting for the others.
+const CHUNKS_UNDER_WAY: usize = 4;
+
+/// Remembers in Redis, for all workers of one namespace.
+///
+/// Clones share one connection. Nothing is sent before [`Store::open`] or the first question, which also need a tokio
+/// runtime. How long an ID's lease holds is decided by Redis' clock alone.
+#[derive(Clone)]
+pub struct RedisStore {
+    inner: Arc<Inner>,
+}
+
+/// What every request needs.
+struct Inner {
+    link: Link,
+    layout: Layout,
+    terms: LeaseTerms,
+}
+
+impl RedisStore {
+    /// Starts a store of `namespace` in the Redis at `url`: `redis://[user[:password]@]host[:port][/database]`.
+    pub fn builder(url: impl Into<String>, namespace: Namespace) -> RedisStoreBuilder {
+        RedisStoreBuilder::new(url.into(), namespace)
+    }
+
+    /// Which namespace the store is of.
+    pub fn namespace(&self) -> &Namespace {
+        self.inner.layout.namespace()
+    }
+
+    /// Asks in chunks, a few at once, and answers in the order of the items.
+    fn in_chunks<T, R, F>(&self, items: Vec<T>, ask: fn(Arc<Inner>, Vec<T>) -> F) -> BoxFuture<'static, Answers<R>>
+    where
+        T: Send + 'static,
+        R: Send + 'static,
+        F: Future<Output = Answers<R>> + Send + 'static,
+    {
+        let inner = self.inner.clone();
+        if items.len() <= CHUNK {
+            return match items.is_empty() {
+                true => futures_util::future::ready(Vec::new()).boxed(),
+                false => ask(inner, items).boxed(),
+            };
+        }
+        let chunks = stream::iter(split(items)).map(move |chunk| ask(inner.clone(), chunk));
+        chunks.buffered(CHUNKS_UNDER_WAY).concat().boxed()
+    }
+}
+
+/// Splits into vectors of at most [`CHUNK`] items.
+fn split<T>(items: Vec<T>) -> Vec<Vec<T>> {
+    let mut chunks = Vec::with_capacity(items.len().div_ceil(CHUNK));
+    let mut items = items.into_iter();
+    loop {
+        let chunk: Vec<T> = items.by_ref().take(CHUNK).collect();
+        if chunk.is_empty() {
+            return chunks;
+        }
+        chunks.push(chunk);
+    }
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore")
+            .field("address", &self.inner.link.address())
+            .field("namespace", self.namespace())
+            .field("terms", &self.inner.terms)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Store for RedisStore {
+    fn open<'a>(&'a self, agreement: &'a Agreement) -> BoxFuture<'a, Result<(), OpenError>> {
+        meta::agree(&self.inner, agreement).boxed()
+    }
+
+    fn mode(&self) -> &'static str {
+        // One key per done ID.
+        "exact"
+    }
+
+    fn terms(&self) -> LeaseTerms {
+        self.inner.terms
+    }
+
+    fn claim(&self, claims: Vec<Claim>) -> BoxFuture<'static, Answers<ClaimOutcome>> {
+        self.in_chunks(claims, claim::claim)
+    }
+
+    fn complete(&self, completions: Vec<Completion>) -> BoxFuture<'static, Answers<CompletionOutcome>> {
+        self.in_chunks(completions, complete::complete)
+    }
+
+    fn renew(&self, leases: Vec<Lease>) -> BoxFuture<'static, Answers<RenewOutcome>> {
+        self.in_chunks(leases, holding::renew)
+    }
+
+    fn release(&self, releases: Vec<Release>) -> BoxFuture<'static, Answers<ReleaseOutcome>> {
+        self.in_chunks(releases, holding::release)
+    }
+
+    fn inspect(&self, ids: Vec<Fingerprint>) -> BoxFuture<'static, Answers<State>> {
+        self.in_chunks(ids, reading::inspect)
+    }
+
+    fn forget(&self, ids: Vec<Fingerprint>) -> BoxFuture<'static, Answers<bool>> {
+        self.in_chunks(ids, reading::forget)
+    }
+}
