@@ -98,7 +98,7 @@ async fn each_message_is_handled_once() {
 async fn nothing_unrecorded_is_committed(kafka: &Kafka, redis: &RedisServer, topic: &str, group: &str, plan: &Plan) {
     let namespace: hapax::id::Namespace = group.parse().unwrap();
     let identifier = Identifier::new(namespace.clone()).extractor(HeaderId::cloud_events()).key(IdKey::default());
-    let store = RedisStore::connect(&redis.url(), namespace, worker::TERMS).await.unwrap();
+    let store = RedisStore::builder(redis.url(), namespace).terms(worker::TERMS).build().unwrap();
     let mut committed = Vec::new();
     for (partition, offset) in kafka.committed_offsets(group, topic).await {
         let ids = plan.of_partition(partition);

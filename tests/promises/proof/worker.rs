@@ -14,11 +14,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::effects::Writer;
 
 /// A short lease, so that what a killed worker held is taken over soon.
-pub const TERMS: LeaseTerms = LeaseTerms {
-    lease: Duration::from_secs(5),
-    grace: Duration::from_secs(120),
-    window: Duration::from_secs(3600),
-};
+pub const TERMS: LeaseTerms =
+    LeaseTerms { lease: Duration::from_secs(5), grace: Duration::from_secs(120), window: Duration::from_secs(3600) };
 
 #[derive(Debug)]
 struct Tell;
@@ -35,7 +32,7 @@ impl Observer for Tell {
 
 pub async fn run() {
     let var = |name: &str| env::var(name).expect("a variable of the test");
-    let store = RedisStore::connect(&var("REDIS"), var("GROUP").parse().unwrap(), TERMS).await.unwrap();
+    let store = RedisStore::builder(var("REDIS"), var("GROUP").parse().unwrap()).terms(TERMS).build().unwrap();
     let consumer = Consumer::builder()
         .brokers(var("KAFKA"))
         .group(var("GROUP"))

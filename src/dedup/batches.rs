@@ -1,0 +1,85 @@
+//! The four questions of the hot path, each with its own coalescer, over one store.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::coalesce::{Coalescer, Tagged};
+use crate::store::{
+    Claim, ClaimOutcome, Completion, CompletionOutcome, Lease, Release, ReleaseOutcome, RenewOutcome, Store,
+};
+
+/// Claims, completions, renewals and releases on their way to one store.
+///
+/// Each kind travels by itself, so a slow batch of claims does not hold up a renewal. There is no order between the
+/// kinds: push a release only after the claim was answered. As with [`Coalescer`], whoever pushes bounds what is
+/// outstanding; when a request was handed over belongs into its tag.
+#[derive(Debug)]
+pub(crate) struct Batches<Tag> {
+    pub(crate) claims: Coalescer<Tag, Claim, ClaimOutcome>,
+    pub(crate) completions: Coalescer<Tag, Completion, CompletionOutcome>,
+    pub(crate) renewals: Coalescer<Tag, Lease, RenewOutcome>,
+    pub(crate) releases: Coalescer<Tag, Release, ReleaseOutcome>,
+    /// Which kind is polled first: it rotates, so that a store that answers at once starves none.
+    first: u8,
+}
+
+/// One answered round trip.
+#[derive(Debug)]
+pub(crate) enum Answered<Tag> {
+    Claims(Tagged<Tag, ClaimOutcome>),
+    Completions(Tagged<Tag, CompletionOutcome>),
+    Renewals(Tagged<Tag, RenewOutcome>),
+    Releases(Tagged<Tag, ReleaseOutcome>),
+}
+
+impl<Tag> Batches<Tag> {
+    /// One round trip of each kind at a time.
+    pub(crate) fn new(store: &Arc<dyn Store>) -> Self {
+        let [claim, complete, renew, release] = std::array::from_fn(|_| Arc::clone(store));
+        Self {
+            claims: Coalescer::new(move |batch| claim.claim(batch)),
+            completions: Coalescer::new(move |batch| complete.complete(batch)),
+            renewals: Coalescer::new(move |batch| renew.renew(batch)),
+            releases: Coalescer::new(move |batch| release.release(batch)),
+            first: 0,
+        }
+    }
+
+    /// How many requests were pushed and are not answered.
+    #[allow(dead_code, reason = "for the driver of the engine")]
+    pub(crate) fn len(&self) -> usize {
+        self.claims.len() + self.completions.len() + self.renewals.len() + self.releases.len()
+    }
+
+    /// Whether nothing is gathered nor under way.
+    #[allow(dead_code, reason = "for the driver of the engine")]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Waits for the next round trip of any kind; pending for ever while all are idle.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe, as [`Coalescer::next`].
+    pub(crate) async fn next(&mut self) -> Answered<Tag> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Answered<Tag>> {
+        self.first = (self.first + 1) % 4;
+        for turn in 0..4 {
+            let answered = match (self.first + turn) % 4 {
+                0 => self.claims.poll_next(cx).map(Answered::Claims),
+                1 => self.completions.poll_next(cx).map(Answered::Completions),
+                2 => self.renewals.poll_next(cx).map(Answered::Renewals),
+                _ => self.releases.poll_next(cx).map(Answered::Releases),
+            };
+            if answered.is_ready() {
+                return answered;
+            }
+        }
+        Poll::Pending
+    }
+}

@@ -1,0 +1,164 @@
+//! Natural batching: what gathered while the last round trip was under way is the next batch.
+//!
+//! There is no timer. Alone, a request leaves at once; under load, batches grow by themselves to what the store takes
+//! per round trip.
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::{fmt, mem};
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+
+use crate::store::{Answers, Cause, StoreError};
+
+/// The most requests that travel together: beyond some hundreds a batch saves nothing more, and one answer would keep
+/// all of them waiting.
+pub(crate) const MAX_BATCH: usize = 512;
+
+/// Asks a whole batch; answers one result per item, in order.
+type Ask<Req, Res> = Box<dyn Fn(Vec<Req>) -> BoxFuture<'static, Answers<Res>> + Send>;
+
+/// What came back for each request of one round trip, under the tag it was pushed with.
+pub(crate) type Tagged<Tag, Res> = Vec<(Tag, Result<Res, StoreError>)>;
+
+/// Gathers requests into batches, of which at most `max_under_way` are under way.
+///
+/// The queue has no bound of its own: whoever pushes must bound what it has outstanding. Round trips of one coalescer
+/// keep their order while `max_under_way` is one; between two coalescers there is no order at all, so a request that
+/// must follow another is pushed when the other was answered.
+///
+/// A store that never answers holds up everything behind it: time limits are the store's own.
+pub(crate) struct Coalescer<Tag, Req, Res> {
+    ask: Ask<Req, Res>,
+    max_batch: usize,
+    max_under_way: usize,
+    /// Only the last one is still being filled, so that no item is moved again when the batch leaves.
+    gathered: VecDeque<Gathered<Tag, Req>>,
+    under_way: FuturesUnordered<RoundTrip<Tag, Res>>,
+    len: usize,
+}
+
+impl<Tag, Req, Res> Coalescer<Tag, Req, Res> {
+    /// One round trip at a time, of at most [`MAX_BATCH`] items.
+    pub(crate) fn new(ask: impl Fn(Vec<Req>) -> BoxFuture<'static, Answers<Res>> + Send + 'static) -> Self {
+        Self {
+            ask: Box::new(ask),
+            max_batch: MAX_BATCH,
+            max_under_way: 1,
+            gathered: VecDeque::new(),
+            under_way: FuturesUnordered::new(),
+            len: 0,
+        }
+    }
+
+    /// Caps a batch; at least one.
+    #[allow(dead_code, reason = "for the driver of the engine")]
+    pub(crate) fn max_batch(mut self, items: usize) -> Self {
+        self.max_batch = items.max(1);
+        self
+    }
+
+    /// How many round trips may overlap; at least one. Two hide the time between an answer and the next batch.
+    #[allow(dead_code, reason = "for the driver of the engine")]
+    pub(crate) fn max_under_way(mut self, round_trips: usize) -> Self {
+        self.max_under_way = round_trips.max(1);
+        self
+    }
+
+    /// Puts a request into the next batch, which leaves when [`next`](Self::next) is polled and there is room for a
+    /// round trip. So all that is pushed in one turn of the caller's loop travels together.
+    pub(crate) fn push(&mut self, tag: Tag, request: Req) {
+        self.len += 1;
+        match self.gathered.back_mut() {
+            Some(batch) if batch.tags.len() < self.max_batch => batch.push(tag, request),
+            _ => self.gathered.push_back(Gathered { tags: vec![tag], requests: vec![request] }),
+        }
+    }
+
+    /// Whether nothing is gathered nor under way.
+    #[allow(dead_code, reason = "for the driver of the engine")]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.len == 0
+    }
+
+    /// How many requests were pushed and are not answered.
+    #[allow(dead_code, reason = "for the driver of the engine")]
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Waits for the next round trip; pending for ever while nothing is gathered nor under way.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: round trips live in the coalescer, not in the returned future. They advance only while it is
+    /// polled.
+    #[allow(dead_code, reason = "for the driver of the engine")]
+    pub(crate) async fn next(&mut self) -> Tagged<Tag, Res> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// [`next`](Self::next), for one who polls several.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Tagged<Tag, Res>> {
+        while self.under_way.len() < self.max_under_way
+            && let Some(Gathered { tags, requests }) = self.gathered.pop_front()
+        {
+            self.under_way.push(RoundTrip { tags, answers: (self.ask)(requests) });
+        }
+        match self.under_way.poll_next_unpin(cx) {
+            Poll::Ready(Some(answered)) => {
+                self.len -= answered.len();
+                Poll::Ready(answered)
+            }
+            // Nothing is under way, so nothing would wake the task: what changes that is a push, and `push` needs the
+            // coalescer back.
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl<Tag, Req, Res> fmt::Debug for Coalescer<Tag, Req, Res> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Coalescer").field("len", &self.len).field("under_way", &self.under_way.len()).finish()
+    }
+}
+
+struct Gathered<Tag, Req> {
+    tags: Vec<Tag>,
+    requests: Vec<Req>,
+}
+
+impl<Tag, Req> Gathered<Tag, Req> {
+    fn push(&mut self, tag: Tag, request: Req) {
+        self.tags.push(tag);
+        self.requests.push(request);
+    }
+}
+
+/// One batch under way, with the tags of its items.
+struct RoundTrip<Tag, Res> {
+    tags: Vec<Tag>,
+    answers: BoxFuture<'static, Answers<Res>>,
+}
+
+// Tags are moved out, never pinned.
+impl<Tag, Res> Unpin for RoundTrip<Tag, Res> {}
+
+impl<Tag, Res> Future for RoundTrip<Tag, Res> {
+    type Output = Tagged<Tag, Res>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let answers = ready!(self.answers.as_mut().poll(cx));
+        let tags = mem::take(&mut self.tags);
+        if answers.len() == tags.len() {
+            return Poll::Ready(tags.into_iter().zip(answers).collect());
+        }
+        // Which answer belongs to which item cannot be told, so nothing is known of any.
+        let cause = Cause::new(format!("the store gave {} answers to {} items", answers.len(), tags.len()));
+        Poll::Ready(tags.into_iter().map(|tag| (tag, Err(StoreError::Unknown(cause.clone())))).collect())
+    }
+}

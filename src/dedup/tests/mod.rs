@@ -1,0 +1,100 @@
+//! The deduplicator against a store whose faults are scripted, under paused time.
+
+mod begins;
+mod coalescer;
+mod endings;
+mod layer;
+mod leases;
+mod scripted;
+mod unknown;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::{Begin, Builder, Deduplicator, Guard};
+use crate::id::{Identity, MessageId, Scope};
+use crate::observe::{DuplicateBy, Observer};
+use crate::record::Record;
+use crate::store::{StoreError, Verdict};
+use scripted::Scripted;
+
+const LEASE: Duration = Duration::from_secs(60);
+
+fn id(text: &'static str) -> Identity {
+    Identity::new(Scope::Name("tests".into()), MessageId::new(text).unwrap())
+}
+
+/// What the observer saw, in order.
+#[derive(Debug, Default)]
+struct Seen {
+    lines: Mutex<Vec<String>>,
+    news: Notify,
+}
+
+impl Seen {
+    fn note(&self, line: impl Into<String>) {
+        self.lines.lock().push(line.into());
+        self.news.notify_waiters();
+    }
+
+    fn count(&self, line: &str) -> usize {
+        self.lines.lock().iter().filter(|seen| *seen == line).count()
+    }
+
+    /// Waits until a line was seen.
+    async fn until(&self, line: &str) {
+        loop {
+            let news = self.news.notified();
+            if self.count(line) > 0 {
+                return;
+            }
+            news.await;
+        }
+    }
+}
+
+impl Observer for Seen {
+    fn on_claim(&self, _: &Record, attempts: u32, suspect: bool) {
+        self.note(format!("claim {attempts} {suspect}"));
+    }
+    fn on_duplicate(&self, _: &Record, by: DuplicateBy) {
+        self.note(format!("duplicate {by:?}"));
+    }
+    fn on_complete(&self, _: &Record, verdict: Verdict) {
+        self.note(format!("complete {verdict:?}"));
+    }
+    fn on_lease_lost(&self, _: &Record) {
+        self.note("lost");
+    }
+    fn on_store_error(&self, operation: &'static str, error: &StoreError) {
+        self.note(format!("{operation} {}", error.kind()));
+    }
+}
+
+fn builder(store: &Arc<Scripted>) -> (Builder, Arc<Seen>) {
+    let seen = Arc::new(Seen::default());
+    let store: Arc<Scripted> = Arc::clone(store);
+    (Deduplicator::builder(store).observer(Arc::clone(&seen) as _), seen)
+}
+
+fn start(store: &Arc<Scripted>) -> (Deduplicator, Arc<Seen>) {
+    let (builder, seen) = builder(store);
+    (builder.build().unwrap(), seen)
+}
+
+trait Claimed {
+    fn claimed(self) -> Guard;
+}
+
+impl Claimed for Result<Begin, super::BeginError> {
+    #[track_caller]
+    fn claimed(self) -> Guard {
+        match self {
+            Ok(Begin::Claimed(guard)) => guard,
+            other => panic!("expected a claim, got {other:?}"),
+        }
+    }
+}
