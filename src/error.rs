@@ -1,13 +1,45 @@
 //! What building and running a consumer can fail with.
 
+use crate::kafka::SourceError;
 use crate::store::{OpenError, SettingsError};
+
+/// A setting that has to be changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{setting}: {problem}")]
+pub struct Problem {
+    /// The setting's name, or that of a librdkafka property.
+    pub setting: String,
+    /// What is wrong with it, and the way out. Never holds the value of a secret.
+    pub problem: String,
+}
+
+impl Problem {
+    pub(crate) fn new(setting: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { setting: setting.into(), problem: problem.into() }
+    }
+}
+
+impl From<SettingsError> for Problem {
+    fn from(SettingsError { setting, problem }: SettingsError) -> Self {
+        Self::new(setting, problem)
+    }
+}
+
+impl From<SourceError> for Problem {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::Setting { name, problem } => Self::new(name, problem),
+            other => Self::new("kafka", other.to_string()),
+        }
+    }
+}
 
 /// Settings that cannot be as they are: all of them at once.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the settings contradict each other or are incomplete:{}", .problems.iter().map(|p| format!("\n  {p}")).collect::<String>())]
 pub struct BuildError {
     /// One entry per setting that has to be changed.
-    pub problems: Vec<SettingsError>,
+    pub problems: Vec<Problem>,
 }
 
 /// Why a consumer could not start, or could not go on.
@@ -20,7 +52,7 @@ pub enum RunError {
     /// The source could not be started, or failed for good. What was handled is recorded; what was not committed is
     /// delivered again to whoever reads the partition next.
     #[error("the source failed")]
-    Source(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Source(#[source] SourceError),
 }
 
 impl RunError {
@@ -29,8 +61,7 @@ impl RunError {
         match self {
             Self::Open(OpenError::Store(error)) => error.is_retryable(),
             Self::Open(_) => false,
-            // A broker that is away comes back; a topic that is missing is somebody's to create. The source's error tells.
-            Self::Source(_) => true,
+            Self::Source(error) => error.is_retryable(),
         }
     }
 }

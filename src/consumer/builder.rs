@@ -9,11 +9,11 @@ use tokio_util::sync::CancellationToken;
 use super::driver::{Driver, Parts};
 use super::handler::Handler;
 use crate::engine::{Engine, EngineConfig};
-use crate::error::{BuildError, RunError};
+use crate::error::{BuildError, Problem, RunError};
 use crate::id::{Extract, IdKey, IdPolicy, Identifier, Namespace};
 use crate::kafka::{KafkaSettings, Source};
 use crate::observe::Observer;
-use crate::store::{Agreement, Cached, DoneCache, SettingsError, Store};
+use crate::store::{Agreement, Cached, DoneCache, Store};
 use crate::telemetry::Telemetry;
 
 /// A consumer that handles each message once: built, not yet started.
@@ -21,12 +21,13 @@ use crate::telemetry::Telemetry;
 pub struct Consumer {
     kafka: KafkaSettings,
     identifier: Identifier,
+    agreement: Agreement,
     store: Arc<dyn Store>,
     cache: Option<DoneCache>,
     observer: Arc<dyn Observer>,
     engine: EngineConfig,
     handler_time_limit: Duration,
-    drain_deadline: Duration,
+    drain_limit: Duration,
 }
 
 impl Consumer {
@@ -51,22 +52,15 @@ impl Consumer {
     /// [`RunError::Source`] when the brokers cannot be reached, a topic does not exist, or the source fails for good.
     /// [`RunError::is_retryable`] tells whether starting again can help.
     pub async fn run<H: Handler>(self, handler: H, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
-        let terms = self.store.terms();
-        let agreement = Agreement {
-            window_ms: u64::try_from(terms.window.as_millis()).unwrap_or(u64::MAX),
-            mode: self.store.mode().to_owned(),
-            id_rule: self.identifier.rule(),
-            id_key_check: self.identifier.key_check(),
-        };
-        self.store.open(&agreement).await.map_err(RunError::Open)?;
-        let (source, events) = Source::start(self.kafka).await.map_err(|error| RunError::Source(Box::new(error)))?;
+        self.store.open(&self.agreement).await.map_err(RunError::Open)?;
+        let (source, events) = Source::start(self.kafka).await.map_err(RunError::Source)?;
         let parts = Parts {
             engine: Engine::new(self.engine, self.observer, rand::random()),
             identifier: self.identifier,
             store: self.store,
             cache: self.cache,
             handler_time_limit: self.handler_time_limit,
-            drain_deadline: self.drain_deadline,
+            drain_limit: self.drain_limit,
         };
         Driver::new(parts, handler, source).run(events, shutdown).await
     }
@@ -100,13 +94,13 @@ pub struct ConsumerBuilder {
     observer: Option<Arc<dyn Observer>>,
     engine: EngineConfig,
     handler_time_limit: Duration,
-    drain_deadline: Duration,
+    drain_limit: Duration,
 }
 
 impl Default for ConsumerBuilder {
     fn default() -> Self {
         Self {
-            kafka: KafkaSettings::default(),
+            kafka: KafkaSettings::new("", "", Vec::<String>::new()),
             store: None,
             namespace: None,
             extractor: None,
@@ -117,7 +111,7 @@ impl Default for ConsumerBuilder {
             observer: None,
             engine: EngineConfig::default(),
             handler_time_limit: Duration::from_secs(30),
-            drain_deadline: Duration::from_secs(5),
+            drain_limit: Duration::from_secs(5),
         }
     }
 }
@@ -206,8 +200,8 @@ impl ConsumerBuilder {
 
     /// How long running handlers may take to end when a partition is given back or the consumer ends; default 5 s.
     /// Other members of the group wait meanwhile.
-    pub fn drain_deadline(mut self, deadline: Duration) -> Self {
-        self.drain_deadline = deadline;
+    pub fn drain_limit(mut self, deadline: Duration) -> Self {
+        self.drain_limit = deadline;
         self
     }
 
@@ -249,28 +243,26 @@ impl ConsumerBuilder {
     /// [`BuildError`] lists every setting that is missing or contradicts another, each with the way out. Not retryable.
     pub fn build(mut self) -> Result<Consumer, BuildError> {
         let mut problems = Vec::new();
-        self.kafka.drain_deadline = self.drain_deadline;
-        problems.extend(self.kafka.check());
+        self.kafka.drain_limit = self.drain_limit;
+        problems.extend(self.kafka.validate().err().map(Problem::from));
         let namespace = self.namespace.clone().map_or_else(|| Namespace::new(&self.kafka.group), Ok);
         if let Err(problem) = &namespace {
-            problems.push(SettingsError { setting: "namespace", problem: problem.to_string() });
+            problems.push(Problem::new("namespace", problem.to_string()));
         }
         match &self.store {
-            None => problems.push(SettingsError {
-                setting: "store",
-                problem: "is missing; give it a RedisStore, or a MemoryStore for a trial".into(),
-            }),
+            None => problems.push(Problem::new("store", "is missing; give it a RedisStore, or a MemoryStore for a trial")),
             Some(store) => self.engine.terms = store.terms(),
         }
-        problems.extend(self.engine.check().err());
+        problems.extend(self.engine.check().err().map(Problem::from));
         problems.extend(self.check_times());
         let (Ok(namespace), Some(store), []) = (namespace, self.store, problems.as_slice()) else {
             return Err(BuildError { problems });
         };
-        let mut identifier = Identifier::new(namespace).key(self.id_key).policy(self.id_policy);
+        let mut identifier = Identifier::new(namespace).key(self.id_key.clone()).policy(self.id_policy);
         if let Some(extractor) = self.extractor {
             identifier = identifier.extractor(extractor);
         }
+        let agreement = Agreement::of(&*store, identifier.rule(), &self.id_key);
         let cache = (self.cache_entries > 0)
             .then(|| DoneCache::new(self.cache_entries, self.cache_lifetime, self.engine.terms.window));
         let store = match &cache {
@@ -280,40 +272,31 @@ impl ConsumerBuilder {
         Ok(Consumer {
             kafka: self.kafka,
             identifier,
+            agreement,
             store,
             cache,
             observer: self.observer.unwrap_or_else(|| Arc::new(Telemetry::new())),
             engine: self.engine,
             handler_time_limit: self.handler_time_limit,
-            drain_deadline: self.drain_deadline,
+            drain_limit: self.drain_limit,
         })
     }
 
     /// Settings of time that contradict each other.
-    fn check_times(&self) -> Vec<SettingsError> {
+    fn check_times(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         let (lease, limit) = (self.engine.terms.lease, self.handler_time_limit);
         if limit.is_zero() {
-            problems.push(SettingsError { setting: "handler_time_limit", problem: "must be longer than zero".into() });
+            problems.push(Problem::new("handler_time_limit", "must be longer than zero"));
         }
         if !self.engine.renewal && self.engine.surely_held() <= limit {
-            problems.push(SettingsError {
-                setting: "lease",
-                problem: format!(
+            problems.push(Problem::new(
+                "lease",
+                format!(
                     "{lease:?}, less a tenth, does not outlast the handler's time limit of {limit:?}, and renewal is \
                      off: another worker would take over what still runs; lengthen the lease or switch renewal on"
                 ),
-            });
-        }
-        if self.drain_deadline >= self.kafka.max_poll_interval {
-            problems.push(SettingsError {
-                setting: "drain_deadline",
-                problem: format!(
-                    "{:?} is not shorter than max.poll.interval.ms ({:?}): the group would expel the member while it \
-                     drains",
-                    self.drain_deadline, self.kafka.max_poll_interval
-                ),
-            });
+            ));
         }
         problems
     }

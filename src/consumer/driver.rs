@@ -19,7 +19,7 @@ use crate::dedup::{Answered, Batches};
 use crate::engine::{Action, Arrival, Assignment, Engine, Event, Identified, WorkId};
 use crate::error::RunError;
 use crate::id::{Identification, Identifier, NoMessageId};
-use crate::kafka::{Batch, Source, SourceEvent, SourceEvents};
+use crate::kafka::{Batch, Source, SourceError, SourceEvent, SourceEvents};
 use crate::observe::FailureKind;
 use crate::record::Record;
 use crate::store::{DoneCache, Store, Token};
@@ -37,7 +37,7 @@ pub(super) struct Parts {
     pub(super) store: Arc<dyn Store>,
     pub(super) cache: Option<DoneCache>,
     pub(super) handler_time_limit: Duration,
-    pub(super) drain_deadline: Duration,
+    pub(super) drain_limit: Duration,
 }
 
 /// To which work an answer of the store belongs.
@@ -58,6 +58,8 @@ pub(super) struct Driver<H> {
     running: HashMap<WorkId, CancellationToken>,
     assigned: Vec<Assignment>,
     actions: Vec<Action>,
+    /// What the source is still to be told, in order.
+    for_source: Vec<Action>,
     finished: bool,
 }
 
@@ -74,6 +76,7 @@ impl<H: Handler> Driver<H> {
             running: HashMap::new(),
             assigned: Vec::new(),
             actions: Vec::new(),
+            for_source: Vec::new(),
             finished: false,
         }
     }
@@ -88,6 +91,7 @@ impl<H: Handler> Driver<H> {
         let mut ending = false;
         let mut failure = None;
         while !self.finished {
+            self.flush().await;
             let tick = self.parts.engine.next_tick();
             let now = self.now();
             if tick.is_some_and(|at| at <= now) {
@@ -100,7 +104,7 @@ impl<H: Handler> Driver<H> {
                 biased;
                 event = events.control.recv() => match event {
                     Some(SourceEvent::Failed(error)) => {
-                        failure.get_or_insert(RunError::Source(Box::new(error)));
+                        failure.get_or_insert(RunError::Source(error));
                         let lost = std::mem::take(&mut self.assigned);
                         self.step(Event::Lost(lost));
                         self.shut_down();
@@ -108,7 +112,7 @@ impl<H: Handler> Driver<H> {
                     }
                     Some(event) => self.source_event(event),
                     None => {
-                        failure.get_or_insert(RunError::Source("the source's thread has ended".into()));
+                        failure.get_or_insert(RunError::Source(SourceError::Thread { reason: "it ended by itself".to_owned() }));
                         break;
                     }
                 },
@@ -130,8 +134,11 @@ impl<H: Handler> Driver<H> {
                 () = sleep_until(wake) => {}
             }
         }
+        self.flush().await;
         self.handlers.shutdown().await;
-        self.source.close(Instant::now() + self.parts.drain_deadline).await;
+        if !self.source.close(self.parts.drain_limit).await {
+            tracing::warn!("the source did not end in time; the group notices by the session timeout");
+        }
         failure.map_or(Ok(()), Err)
     }
 
@@ -150,7 +157,7 @@ impl<H: Handler> Driver<H> {
     }
 
     fn shut_down(&mut self) {
-        let deadline = self.now() + self.parts.drain_deadline;
+        let deadline = self.now() + self.parts.drain_limit;
         self.step(Event::Shutdown { deadline });
     }
 
@@ -162,7 +169,7 @@ impl<H: Handler> Driver<H> {
             }
             SourceEvent::RevokeRequested(assignments) => {
                 self.assigned.retain(|assigned| !assignments.contains(assigned));
-                let deadline = self.now() + self.parts.drain_deadline;
+                let deadline = self.now() + self.parts.drain_limit;
                 self.step(Event::RevokeRequested { assignments, deadline });
             }
             SourceEvent::Lost(assignments) => {
@@ -245,11 +252,23 @@ impl<H: Handler> Driver<H> {
                     lease_lost.cancel();
                 }
             }
-            Action::Commit { assignment, offset } => self.source.commit(assignment, offset),
-            Action::Pause(assignment) => self.source.pause(assignment),
-            Action::Resume(assignment) => self.source.resume(assignment),
-            Action::RevokeDone(assignments) => self.source.revoke_done(assignments),
             Action::Finished => self.finished = true,
+            source => self.for_source.push(source),
+        }
+    }
+
+    /// Hands over what the source is to do. Its thread takes commands also while nobody reads its events, so this waits
+    /// for no one who waits for us.
+    async fn flush(&mut self) {
+        for action in self.for_source.drain(..) {
+            match action {
+                Action::Commit { assignment, offset } => self.source.commit(assignment, offset).await,
+                Action::Pause(assignment) => self.source.pause(assignment).await,
+                Action::Resume(assignment) => self.source.resume(assignment).await,
+                Action::RevokeDone(assignments) => self.source.revoke_done(assignments).await,
+                // Taken care of in `act`.
+                _ => {}
+            }
         }
     }
 
