@@ -61,7 +61,7 @@ impl RunError {
         match self {
             Self::Open(OpenError::Store(error)) => error.is_retryable(),
             Self::Open(_) => false,
-            Self::Source(error) => error.is_retryable(),
+            Self::Source(error) => !error.is_configuration(),
         }
     }
 }
