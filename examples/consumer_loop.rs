@@ -40,7 +40,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let message = message?;
         // Waits while another worker has the same payment under way: that is no duplicate yet.
         match runtime.block_on(dedup.begin_wait(&identify(&message)?, Duration::from_secs(120)))? {
-            Begin::Claimed(guard) => { // +
+            Begin::Claimed(guard) => {
+                // +
                 println!("paid {}", String::from_utf8_lossy(message.payload().unwrap_or_default()));
                 runtime.block_on(guard.complete())?; // + recorded, and only now committed
             }

@@ -250,7 +250,9 @@ impl ConsumerBuilder {
             problems.push(Problem::new("namespace", problem.to_string()));
         }
         match &self.store {
-            None => problems.push(Problem::new("store", "is missing; give it a RedisStore, or a MemoryStore for a trial")),
+            None => {
+                problems.push(Problem::new("store", "is missing; give it a RedisStore, or a MemoryStore for a trial"))
+            }
             Some(store) => self.engine.terms = store.terms(),
         }
         problems.extend(self.engine.check().err().map(Problem::from));

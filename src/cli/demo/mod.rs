@@ -65,20 +65,23 @@ async fn play(options: &Options) -> Result<Report> {
         workers.start()?;
     }
     let (mut begun, mut moved) = (None, (Instant::now(), 0));
-    while !cluster.is_committed()? {
+    loop {
         workers.check()?;
-        let settled = effects.settled();
-        consuming.set_position(settled.min(plan.deliveries()));
-        if settled > 0 && begun.is_none() {
+        let committed = cluster.committed()?;
+        consuming.set_position(committed);
+        if committed == plan.deliveries() {
+            break;
+        }
+        if committed > 0 && begun.is_none() {
             begun = Some(Instant::now());
         }
-        if settled > plan.deliveries() * 2 / 5 && !workers.has_killed() {
+        if committed > plan.deliveries() * 2 / 5 && !workers.has_killed() {
             consuming.println("a worker is killed: no drain, no commit, no release; another one joins");
             workers.kill();
             workers.start()?;
         }
-        if settled != moved.1 {
-            moved = (Instant::now(), settled);
+        if committed != moved.1 {
+            moved = (Instant::now(), committed);
         } else if moved.0.elapsed() > PATIENCE {
             break;
         }
@@ -87,7 +90,7 @@ async fn play(options: &Options) -> Result<Report> {
     }
     let took = begun.map_or(Duration::ZERO, |begun| begun.elapsed());
     consuming.finish();
-    let complete = cluster.is_committed()?;
+    let complete = moved.1 == plan.deliveries() || cluster.committed()? == plan.deliveries();
     workers.stop().await?;
     Ok(Report::new(&plan, &effects, workers.killed(), complete, took))
 }

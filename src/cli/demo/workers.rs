@@ -16,11 +16,11 @@ use crate::record::Record;
 use crate::store::{LeaseTerms, MemoryStore};
 
 /// Short, so that what the killed worker held is taken over while one watches.
-const TERMS: LeaseTerms = LeaseTerms {
-    lease: Duration::from_secs(3),
-    grace: Duration::from_secs(60),
-    window: Duration::from_secs(3600),
-};
+const TERMS: LeaseTerms =
+    LeaseTerms { lease: Duration::from_secs(3), grace: Duration::from_secs(60), window: Duration::from_secs(3600) };
+
+/// One in so many messages takes a while.
+const SLOW: u64 = 64;
 
 pub(super) struct Workers {
     brokers: String,
@@ -53,8 +53,10 @@ impl Workers {
             .brokers(&self.brokers)
             .group(GROUP)
             .topic(TOPIC)
+            // So that the group notices the kill while one watches.
+            .property("session.timeout.ms", "3000")
+            .property("heartbeat.interval.ms", "300")
             .store(Arc::clone(&self.store) as _)
-            .observer(self.effects.progress())
             .commit_every(Duration::from_millis(100), 1000)
             .build()?;
         let handler = move |record: Record| {
@@ -63,8 +65,11 @@ impl Workers {
                 let payload = record.payload().map(|payload| String::from_utf8_lossy(payload).into_owned());
                 let message = payload.unwrap_or_default().parse::<u64>().map_err(Failure::fatal)?;
                 effects.happen(message, worker);
-                // As a real effect would, it takes until somebody answers.
-                tokio::task::yield_now().await;
+                // Now and then the answer takes a while, so that the kill finds effects that nobody has recorded yet.
+                match message % SLOW {
+                    0 => tokio::time::sleep(Duration::from_millis(2)).await,
+                    _ => tokio::task::yield_now().await,
+                }
                 Ok::<(), Failure>(())
             }
         };
