@@ -2,6 +2,8 @@
 
 pub mod engine;
 pub mod id;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod observe;
 pub mod record;
 pub mod store;
