@@ -1,0 +1,143 @@
+//! What librdkafka tells while it is polled. Nothing is decided here: every callback notes what happened and returns
+//! at once, and the poll thread acts on the notes after the poll that brought them.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{ClientContext, Offset as KafkaOffset, TopicPartitionList};
+use tokio::time::Instant;
+
+use crate::record::{Offset, TopicPartition};
+
+/// How often one kind of message is logged at most.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
+/// How many kinds are told apart; there are about fifty in librdkafka.
+const LOG_KINDS: usize = 256;
+
+/// What a poll brought besides records.
+pub(super) enum Note {
+    /// The group assigned these; librdkafka waits for the assign call.
+    Assign(TopicPartitionList),
+    /// The group wants these back; librdkafka waits for the unassign call. `lost`: they are gone already.
+    Revoke { partitions: TopicPartitionList, lost: bool },
+    /// A commit was answered.
+    Committed(Vec<(TopicPartition, Offset, Result<(), String>)>),
+}
+
+/// The context of the consumer. Shared with librdkafka, which calls it only from within a poll of the poll thread.
+#[derive(Default)]
+pub(super) struct Context {
+    notes: Mutex<VecDeque<Note>>,
+    last_error: Mutex<Option<(RDKafkaErrorCode, String)>>,
+    limiter: Mutex<Limiter>,
+}
+
+impl Context {
+    /// The oldest note that was not yet taken.
+    pub(super) fn take_note(&self) -> Option<Note> {
+        self.notes.lock().pop_front()
+    }
+
+    /// The last error that librdkafka reported, with its own words. The error that a poll returns has lost them.
+    pub(super) fn take_error(&self) -> Option<(RDKafkaErrorCode, String)> {
+        self.last_error.lock().take()
+    }
+
+    /// How many messages of a kind were left out since the last one, where one may be logged now.
+    pub(super) fn may_log(&self, kind: &str) -> Option<u64> {
+        self.limiter.lock().admit(kind, Instant::now())
+    }
+
+    fn note(&self, note: Note) {
+        self.notes.lock().push_back(note);
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        use RDKafkaLogLevel::{Alert, Critical, Debug, Emerg, Error, Info, Notice, Warning};
+        if matches!(level, Debug) {
+            tracing::debug!(target: "librdkafka", facility, "{message}");
+            return;
+        }
+        let Some(suppressed) = self.may_log(facility) else { return };
+        match level {
+            Emerg | Alert | Critical => tracing::error!(target: "librdkafka", facility, suppressed, "{message}"),
+            // By consequence: librdkafka says "error" of a connection that it then opens again by itself.
+            Error | Warning => tracing::warn!(target: "librdkafka", facility, suppressed, "{message}"),
+            Notice | Info | Debug => tracing::info!(target: "librdkafka", facility, suppressed, "{message}"),
+        }
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        tracing::debug!(target: "librdkafka", "{}", String::from_utf8_lossy(statistics));
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if let Some(code) = error.rdkafka_error_code() {
+            *self.last_error.lock() = Some((code, reason.to_owned()));
+        }
+    }
+}
+
+impl ConsumerContext for Context {
+    /// Replaces the default, which assigns and unassigns at once and ignores the errors of both.
+    fn rebalance(
+        &self,
+        base_consumer: &BaseConsumer<Self>,
+        err: RDKafkaRespErr,
+        tpl: &mut TopicPartitionList,
+    ) {
+        self.note(match err {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Note::Assign(tpl.clone()),
+            // To be read inside the callback: any (un)assign resets it.
+            _ => Note::Revoke { partitions: tpl.clone(), lost: base_consumer.assignment_lost() },
+        });
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
+        let answers = offsets
+            .elements()
+            .iter()
+            .filter_map(|element| {
+                let KafkaOffset::Offset(offset) = element.offset() else { return None };
+                let each = element.error().and_then(|()| result.clone()).map_err(|error| reason_of(&error));
+                Some((TopicPartition::new(element.topic(), element.partition()), offset, each))
+            })
+            .collect();
+        self.note(Note::Committed(answers));
+    }
+}
+
+/// librdkafka's words for an error, without rust-rdkafka's prefix.
+pub(super) fn reason_of(error: &KafkaError) -> String {
+    error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string())
+}
+
+/// Lets one message of a kind through, then counts until the interval is over.
+#[derive(Default)]
+struct Limiter {
+    kinds: HashMap<String, (Instant, u64)>,
+}
+
+impl Limiter {
+    fn admit(&mut self, kind: &str, now: Instant) -> Option<u64> {
+        if let Some((last, suppressed)) = self.kinds.get_mut(kind) {
+            if now.duration_since(*last) < LOG_INTERVAL {
+                *suppressed += 1;
+                return None;
+            }
+            *last = now;
+            return Some(std::mem::take(suppressed));
+        }
+        if self.kinds.len() < LOG_KINDS {
+            self.kinds.insert(kind.to_owned(), (now, 0));
+        }
+        Some(0)
+    }
+}

@@ -1,0 +1,58 @@
+//! The Kafka consumer: one operating-system thread owns it and never stops polling; everybody else sees events.
+//!
+//! `librdkafka -> poll thread -> control and records, over bounded channels -> driver -> commands -> poll thread`
+//!
+//! The thread polls at least every second, whatever happens, during a drain too. What it hands out is owned: each
+//! message is copied once, into one buffer. Records and callbacks wake it at once, and so do commands; an idle consumer
+//! costs ten look-ups a second.
+//!
+//! # The rebalance protocol
+//!
+//! A callback notes what is wanted and returns at once; the thread acts on it between two polls. librdkafka calls
+//! nobody back again before the assign or unassign call, so there is one rebalance at a time.
+//!
+//! * **Assign**: the committed offsets are asked for, half a second at a time with polls between. A partition without
+//!   one starts at the beginning, the others at theirs. Then the assign call, a new [epoch](crate::record::Epoch) for
+//!   each partition, [`SourceEvent::Assigned`], and only then their first [`Batch`].
+//! * **Revoke**: [`SourceEvent::RevokeRequested`], and from then on no records of those partitions. The driver lets
+//!   what runs end, [commits](Source::commit) and calls [`Source::revoke_done`]. When it did so for all of them, and
+//!   the last commits were answered (at most 3 s), comes the unassign call. It comes anyway when the drain limit and a
+//!   margin of 5 s are over. The partitions that stay may get no records meanwhile: so a drain is short.
+//! * **Lost**: the group has given the partitions to somebody else already, or may have, since this thread did not poll
+//!   for longer than `max.poll.interval.ms`. [`SourceEvent::Lost`] and the unassign call, at once; commits under way
+//!   are answered with an error. After a gap in polling the group is joined anew: librdkafka may not have noticed it,
+//!   and forgets to say so when a rebalance was under way.
+//! * **Commits** carry the epoch. One of an epoch that is over is refused here; the broker sees none.
+//! * **Pauses** happen between polls, never in a callback, and not before the first record of an epoch: librdkafka can
+//!   lose the start position otherwise. What is paused is resumed before it is given back, since librdkafka's mark
+//!   outlives the assignment.
+//!
+//! # When nobody takes the records
+//!
+//! For half a second the thread holds what it has, then it pauses all partitions and polls on. It resumes those that the
+//! driver has not paused itself. Nothing is lost or repeated by it; what librdkafka fetched ahead is fetched again.
+//!
+//! # What it does not do
+//!
+//! Commits carry no leader epoch (the safe interface has none), so a log that was cut short by an unclean election is
+//! noticed only where the committed offset lies beyond its end.
+
+mod commits;
+mod context;
+mod error;
+mod native;
+mod owned;
+mod poller;
+mod rebalance;
+mod settings;
+mod source;
+mod start;
+#[cfg(test)]
+mod tests;
+mod thread;
+
+pub use error::SourceError;
+pub use settings::{
+    DEFAULT_ASSIGNMENT_STRATEGY, DEFAULT_DRAIN_LIMIT, DEFAULT_MAX_POLL_INTERVAL, DEFAULT_START_LIMIT, KafkaSettings,
+};
+pub use source::{Batch, Source, SourceEvent, SourceEvents};

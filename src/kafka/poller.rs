@@ -1,0 +1,437 @@
+//! What the poll thread knows, and how it gets records.
+
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::time::Duration;
+
+use rdkafka::Message;
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::BorrowedMessage;
+use tokio::time::Instant;
+
+use crate::engine::Assignment;
+use crate::record::{Epoch, Offset, Record, TopicPartition};
+
+use super::commits::{Answer, Commits};
+use super::context::{Context, Note, reason_of};
+use super::owned::{self, Names};
+use super::rebalance::{Assigning, Rejoin, Revoking};
+use super::source::{Batch, Ends, SourceEvent};
+use super::thread::STALL;
+use super::{KafkaSettings, SourceError, native, start};
+
+/// One round of polling ends after so many records, so many bytes, or so much time: whichever comes first. It ends
+/// before when there is nothing more, so that a single record is handed over at once.
+const ROUND_RECORDS: usize = 512;
+const ROUND_BYTES: usize = 1024 * 1024;
+const ROUND_TIME: Duration = Duration::from_millis(5);
+
+/// A partition that this consumer owns.
+pub(super) struct Owned {
+    pub(super) epoch: Epoch,
+    /// The group wants it back: no records of it are handed over.
+    pub(super) revoking: bool,
+    /// The offset after the last record that was delivered, or where it starts; `None` for the beginning.
+    pub(super) next: Option<Offset>,
+    /// A record of this epoch was delivered. Before, it is not paused: a pause right after an assign can lose the
+    /// position at which to start.
+    delivered: bool,
+    /// The driver wants it paused.
+    wanted: bool,
+    /// It is paused. One call per transition: to resume what is not paused can deliver records twice.
+    pub(super) paused: bool,
+}
+
+impl Owned {
+    pub(super) fn new(epoch: Epoch, next: Option<Offset>) -> Self {
+        Self { epoch, revoking: false, next, delivered: false, wanted: false, paused: false }
+    }
+}
+
+/// The poll thread's state. All of it belongs to that one thread.
+pub(super) struct Poller {
+    pub(super) consumer: Rc<BaseConsumer<Context>>,
+    pub(super) ends: Ends,
+    pub(super) topics: Vec<String>,
+    pub(super) poll_interval: Duration,
+    pub(super) revoke_limit: Duration,
+
+    pub(super) owned: HashMap<TopicPartition, Owned>,
+    pub(super) last_epoch: u64,
+    pub(super) assigning: Option<Assigning>,
+    pub(super) revoking: Option<Revoking>,
+    pub(super) rejoin: Rejoin,
+    pub(super) commits: Commits,
+
+    /// Control events that wait for room. Never more than one for each command and each change of the assignment.
+    pub(super) outbox: VecDeque<SourceEvent>,
+    /// Batches that wait for room: those of one round, since there is no further round before they are gone.
+    pub(super) pending: VecDeque<Batch>,
+    pending_since: Option<Instant>,
+    /// The hand-over is stuck: everything is paused.
+    stalled: bool,
+    /// Failed or ending: records are thrown away.
+    pub(super) discarding: bool,
+    /// On the way out of the group: what is still asked is answered without anybody else.
+    pub(super) closing: bool,
+
+    last_poll: Instant,
+    missing: HashMap<String, Missing>,
+    round: Round,
+    names: Names,
+}
+
+/// A topic that a broker does not know. Believed only when it is said again: brokers that start know little.
+struct Missing {
+    times: u32,
+    ask_at: Instant,
+}
+
+const MISSING_TIMES: u32 = 3;
+const MISSING_PAUSE: Duration = Duration::from_secs(3);
+
+/// The records of one round, by assignment.
+#[derive(Default)]
+struct Round {
+    batches: Vec<Batch>,
+    /// The batch of the record before: a fetch brings runs of one partition.
+    last: usize,
+    records: usize,
+    bytes: usize,
+    unowned: usize,
+}
+
+impl Poller {
+    pub(super) fn new(
+        consumer: Rc<BaseConsumer<Context>>,
+        settings: &KafkaSettings,
+        ends: Ends,
+    ) -> Result<Self, SourceError> {
+        let poll_interval = settings.poll_interval()?;
+        Ok(Self {
+            consumer,
+            ends,
+            topics: settings.topics.clone(),
+            poll_interval,
+            revoke_limit: settings.revoke_limit(poll_interval),
+            owned: HashMap::new(),
+            last_epoch: 0,
+            assigning: None,
+            revoking: None,
+            rejoin: Rejoin::No,
+            commits: Commits::default(),
+            outbox: VecDeque::new(),
+            pending: VecDeque::new(),
+            pending_since: None,
+            stalled: false,
+            discarding: false,
+            closing: false,
+            last_poll: Instant::now(),
+            missing: HashMap::new(),
+            round: Round::default(),
+            names: Names::default(),
+        })
+    }
+
+    /// Does what needs no poll: what the group waits for, commits, pauses.
+    pub(super) fn advance(&mut self) {
+        self.advance_assignment();
+        self.send_commits();
+        self.advance_missing();
+        self.advance_stall();
+        self.settle_pauses();
+    }
+
+    /// When `advance` has something to do at the latest.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let stall = self.pending_since.filter(|_| !self.stalled).map(|since| since + STALL);
+        [stall, self.assignment_deadline()].into_iter().flatten().min()
+    }
+
+    /// While records wait for room no more are taken, unless everything is paused: then a poll brings callbacks.
+    pub(super) fn may_poll(&self) -> bool {
+        self.pending.is_empty() || self.stalled
+    }
+
+    /// Takes what librdkafka has, for one round. Returns whether there may be more.
+    pub(super) fn poll_records(&mut self) -> bool {
+        let started = Instant::now();
+        if started.duration_since(self.last_poll) > self.poll_interval {
+            self.poll_gap(started.duration_since(self.last_poll));
+        }
+        let consumer = self.consumer.clone();
+        let mut empty = 0;
+        let more = loop {
+            match consumer.poll(Duration::ZERO) {
+                // An event that is no record ends a poll just as an empty queue does: so only two in a row say "empty".
+                None => {
+                    empty += 1;
+                    self.take_notes();
+                    if empty == 2 {
+                        break false;
+                    }
+                    continue;
+                }
+                Some(Ok(message)) => self.accept(&message),
+                Some(Err(error)) => self.poll_failed(&error),
+            }
+            empty = 0;
+            let round = &self.round;
+            let full = round.records >= ROUND_RECORDS || round.bytes >= ROUND_BYTES;
+            // While stalled, a record came from a partition that is not paused yet: pause it before it sends more.
+            if full || self.stalled || (round.records % 32 == 0 && started.elapsed() > ROUND_TIME) {
+                break true;
+            }
+        };
+        self.last_poll = Instant::now();
+        self.end_round();
+        more
+    }
+
+    fn accept(&mut self, message: &BorrowedMessage<'_>) {
+        let known = self.round.batches.get(self.round.last).filter(|batch| {
+            let partition = &batch.assignment.partition;
+            partition.partition() == message.partition() && partition.topic() == message.topic()
+        });
+        let partition = match known {
+            Some(batch) => batch.assignment.partition.clone(),
+            None => TopicPartition::new(message.topic(), message.partition()),
+        };
+        // One lookup, which also finds the shared name of the topic.
+        let Some(owned) = self.owned.get_mut(&partition).filter(|owned| !owned.revoking && !self.discarding) else {
+            self.round.unowned += 1;
+            return;
+        };
+        owned.delivered = true;
+        owned.next = Some(message.offset() + 1);
+        let epoch = owned.epoch;
+        let record = owned::record(message, partition.clone(), &mut self.names);
+        self.round.add(partition, epoch, record);
+    }
+
+    fn end_round(&mut self) {
+        if self.round.unowned > 0 {
+            tracing::debug!(records = self.round.unowned, "dropped records of partitions that are not owned");
+        }
+        let round = std::mem::take(&mut self.round);
+        if round.batches.is_empty() {
+            return;
+        }
+        self.pending_since.get_or_insert_with(Instant::now);
+        self.pending.extend(round.batches);
+    }
+
+    /// Throws away what was not yet handed over of partitions that are no longer delivered.
+    pub(super) fn drop_pending(&mut self) {
+        let owned = &self.owned;
+        let current = |batch: &Batch| {
+            let held = owned.get(&batch.assignment.partition);
+            held.is_some_and(|held| held.epoch == batch.assignment.epoch && !held.revoking)
+        };
+        self.pending.retain(current);
+        self.round.batches.retain(current);
+        self.round.last = 0;
+    }
+
+    fn take_notes(&mut self) {
+        while let Some(note) = self.consumer.context().take_note() {
+            match note {
+                Note::Assign(partitions) => self.assign_requested(partitions),
+                Note::Revoke { partitions, lost } => self.revoke_requested(partitions, lost),
+                Note::Committed(answers) => {
+                    for (partition, offset, result) in answers {
+                        let answers = self.commits.answered(&partition, offset, result);
+                        self.tell_answers(answers);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sorts an error of a poll: what librdkafka repairs by itself is logged, what it cannot ends the source.
+    fn poll_failed(&mut self, error: &KafkaError) {
+        let told = self.consumer.context().take_error();
+        let code = error.rdkafka_error_code();
+        let reason = told.map_or_else(|| reason_of(error), |(_, reason)| reason);
+        if let Some((_, fatal)) = self.consumer.client().fatal_error() {
+            return self.fail(SourceError::Fatal { reason: fatal });
+        }
+        match code {
+            _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => self.fail(SourceError::Fatal { reason }),
+            Some(RDKafkaErrorCode::AutoOffsetReset) => {
+                let lost = self.find_lost_offset(reason);
+                self.fail(lost);
+            }
+            Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
+                self.fail(SourceError::Denied { what: "reading the topics".to_owned(), reason });
+            }
+            Some(RDKafkaErrorCode::GroupAuthorizationFailed) => {
+                self.fail(SourceError::Denied { what: "joining the group".to_owned(), reason });
+            }
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+                tracing::warn!(reason, "a broker does not know a topic; it will be asked again");
+                for topic in &self.topics {
+                    let ask_at = Instant::now();
+                    self.missing.entry(topic.clone()).or_insert(Missing { times: 0, ask_at });
+                }
+            }
+            _ => {
+                if let Some(suppressed) = self.consumer.context().may_log(&format!("{code:?}")) {
+                    tracing::warn!(reason, suppressed, "librdkafka reported a problem and goes on");
+                }
+            }
+        }
+    }
+
+    pub(super) fn fail(&mut self, error: SourceError) {
+        if self.discarding || self.closing {
+            return;
+        }
+        tracing::error!(%error, "the Kafka source cannot go on");
+        self.discarding = true;
+        self.tell(SourceEvent::Failed(error));
+    }
+
+    /// Finds the partition whose next offset the broker does not hold: the error names none.
+    fn find_lost_offset(&self, reason: String) -> SourceError {
+        // The brokers are asked for a second at most in all: this thread has to poll.
+        let deadline = Instant::now() + Duration::from_secs(1);
+        for (partition, owned) in &self.owned {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Some(next) = owned.next.filter(|_| !left.is_zero()) else { continue };
+            let held = self.consumer.fetch_watermarks(partition.topic(), partition.partition(), left);
+            if let Ok((first, end)) = held
+                && (next < first || next > end)
+            {
+                let reason = format!("the broker holds {first} to {end} (the end is not included)");
+                return SourceError::OffsetLost { partition: Some(partition.clone()), next: Some(next), reason };
+            }
+        }
+        SourceError::OffsetLost { partition: None, next: None, reason }
+    }
+
+    /// Asks again about topics that a broker did not know.
+    fn advance_missing(&mut self) {
+        let now = Instant::now();
+        let Some(topic) = self.missing.iter().find(|(_, missing)| missing.ask_at <= now).map(|(topic, _)| topic.clone())
+        else {
+            return;
+        };
+        if !start::is_missing(&self.consumer, &topic) {
+            self.missing.remove(&topic);
+            return;
+        }
+        let Some(missing) = self.missing.get_mut(&topic) else { return };
+        missing.times += 1;
+        missing.ask_at = Instant::now() + MISSING_PAUSE;
+        if missing.times >= MISSING_TIMES {
+            self.missing.remove(&topic);
+            self.fail(SourceError::UnknownTopic { topic });
+        }
+    }
+
+    pub(super) fn ask_commit(&mut self, assignment: Assignment, offset: Offset) {
+        let current = self.owned.get(&assignment.partition).is_some_and(|owned| owned.epoch == assignment.epoch);
+        if !current {
+            let result = Err("the assignment is over: the partition's next owner reads these records again".to_owned());
+            return self.tell(SourceEvent::Committed { assignment, offset, result });
+        }
+        let refused = self.commits.ask(assignment, offset);
+        self.tell_answers(refused);
+    }
+
+    /// Sends what waits, all partitions in one request.
+    pub(super) fn send_commits(&mut self) {
+        let offsets = self.commits.send();
+        if offsets.is_empty() {
+            return;
+        }
+        let mut list = TopicPartitionList::with_capacity(offsets.len());
+        let mut sent = Ok(());
+        for (partition, offset) in &offsets {
+            let position = rdkafka::Offset::Offset(*offset);
+            let added = list.add_partition_offset(partition.topic(), partition.partition(), position);
+            sent = sent.and(added.map_err(|error| reason_of(&error)));
+        }
+        // Not at once: a commit that waited for an answer would keep this thread from polling.
+        let sent = sent.and_then(|()| native::commit(&self.consumer, &list).map_err(|code| code.to_string()));
+        if let Err(reason) = sent {
+            for (partition, offset) in offsets {
+                let answers = self.commits.answered(&partition, offset, Err(reason.clone()));
+                self.tell_answers(answers);
+            }
+        }
+    }
+
+    pub(super) fn tell_answers(&mut self, answers: impl IntoIterator<Item = Answer>) {
+        for (assignment, offset, result) in answers {
+            self.tell(SourceEvent::Committed { assignment, offset, result });
+        }
+    }
+
+    pub(super) fn want_pause(&mut self, assignment: &Assignment, wanted: bool) {
+        if let Some(owned) = self.owned.get_mut(&assignment.partition).filter(|owned| owned.epoch == assignment.epoch) {
+            owned.wanted = wanted;
+        }
+    }
+
+    fn advance_stall(&mut self) {
+        if self.pending.is_empty() {
+            self.pending_since = None;
+            if std::mem::take(&mut self.stalled) {
+                tracing::debug!("records are taken again: the partitions are resumed");
+            }
+        } else if !self.stalled && self.pending_since.is_some_and(|since| since.elapsed() >= STALL) {
+            tracing::debug!("nobody takes the records: all partitions are paused");
+            self.stalled = true;
+        }
+    }
+
+    /// Brings what is paused in line with what should be: one call per transition.
+    fn settle_pauses(&mut self) {
+        let (mut pause, mut resume) = (TopicPartitionList::new(), TopicPartitionList::new());
+        for (partition, owned) in self.owned.iter_mut().filter(|(_, owned)| !owned.revoking) {
+            let should = owned.delivered && (owned.wanted || self.stalled);
+            if should != owned.paused {
+                owned.paused = should;
+                let list = if should { &mut pause } else { &mut resume };
+                list.add_partition(partition.topic(), partition.partition());
+            }
+        }
+        if pause.count() > 0 {
+            self.check_paused("pausing", self.consumer.pause(&pause));
+        }
+        if resume.count() > 0 {
+            self.check_paused("resuming", self.consumer.resume(&resume));
+        }
+    }
+
+    pub(super) fn check_paused(&self, what: &'static str, result: Result<(), KafkaError>) {
+        if let Err(error) = result {
+            tracing::warn!(%error, "{what} partitions failed");
+        }
+    }
+}
+
+impl Round {
+    fn add(&mut self, partition: TopicPartition, epoch: Epoch, record: Record) {
+        self.records += 1;
+        self.bytes += record.size();
+        let fits = |batch: &Batch| batch.assignment.epoch == epoch && batch.assignment.partition == partition;
+        if !self.batches.get(self.last).is_some_and(fits) {
+            self.last = match self.batches.iter().position(fits) {
+                Some(found) => found,
+                None => {
+                    let assignment = Assignment { partition, epoch };
+                    self.batches.push(Batch { assignment, records: Vec::with_capacity(ROUND_RECORDS / 8) });
+                    self.batches.len() - 1
+                }
+            };
+        }
+        if let Some(batch) = self.batches.get_mut(self.last) {
+            batch.records.push(record);
+        }
+    }
+}

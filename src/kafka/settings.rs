@@ -1,0 +1,272 @@
+//! Settings of the consumer: what is forced and why, what is a default and why.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaConfRes;
+
+use super::SourceError;
+
+/// How long the brokers may take to answer at the start.
+pub const DEFAULT_START_LIMIT: Duration = Duration::from_secs(10);
+/// How long a drain may take.
+pub const DEFAULT_DRAIN_LIMIT: Duration = Duration::from_secs(5);
+/// How long the consumer may go without a poll before the group takes its partitions away: librdkafka's own default.
+pub const DEFAULT_MAX_POLL_INTERVAL: Duration = Duration::from_secs(300);
+/// Moves only the partitions that must move; the others keep their work in flight.
+pub const DEFAULT_ASSIGNMENT_STRATEGY: &str = "cooperative-sticky";
+
+/// What a revoke may take beyond the drain: the last commit's answer, and some way to get there.
+const REVOKE_MARGIN: Duration = Duration::from_secs(5);
+
+/// Properties that have one safe value; another one is refused with the reason.
+const FORCED: &[(&str, &str, &str)] = &[
+    (
+        "enable.auto.commit",
+        "false",
+        "offsets are committed by hand, after the work: committing by timer would lose records in a crash",
+    ),
+    ("auto.commit.enable", "false", "it is another name of `enable.auto.commit`, and offsets are committed by hand"),
+    (
+        "enable.auto.offset.store",
+        "false",
+        "an offset counts only once its record was handled: storing it on delivery would lose records in a crash",
+    ),
+    ("enable.partition.eof", "false", "the end of a partition is no record, and reporting it can move the position"),
+    (
+        "auto.offset.reset",
+        "error",
+        "a group that never committed starts at the earliest record, and a committed offset that no longer exists \
+         stops the consumer: a silent reset would skip records, or repeat those older than the window",
+    ),
+    (
+        "group.protocol",
+        "classic",
+        "the `consumer` protocol of the bundled librdkafka 2.12.1 ends with a fatal error when `max.poll.interval.ms` \
+         is exceeded, repeats permanent heartbeat errors for ever, and goes on fetching while it cannot commit",
+    ),
+];
+
+/// Properties that are settings of their own; both would contradict each other.
+const NAMED: &[(&str, &str)] = &[
+    ("bootstrap.servers", "brokers"),
+    ("metadata.broker.list", "brokers"),
+    ("group.id", "group"),
+    ("group.instance.id", "static_member"),
+];
+
+/// Defaults that differ from librdkafka's; a property overrides each.
+const DEFAULTS: &[(&str, &str)] = &[
+    // Records of aborted transactions are no records.
+    ("isolation.level", "read_committed"),
+    // Finds a broker that vanished without closing its connections.
+    ("socket.keepalive.enable", "true"),
+    // A record damaged on its way would be handled, or its ID misread. Costs a few per cent of the fetch thread.
+    ("check.crcs", "true"),
+    // A pause throws away what was fetched ahead, and a resume fetches it again: so little is held ahead. 10,000
+    // records are 20 ms of a fast consumer, more than a round trip to the broker.
+    ("queued.min.messages", "10000"),
+    // The bound on memory for what was fetched ahead, for all partitions together.
+    ("queued.max.messages.kbytes", "16384"),
+    // With so small a queue librdkafka's default of a whole second between two looks at a full queue would starve it.
+    ("fetch.queue.backoff.ms", "10"),
+    // What one fetch brings of one partition: this much is fetched again after a resume. Larger records still arrive.
+    ("fetch.message.max.bytes", "524288"),
+];
+
+/// How to reach Kafka, what to read, and as which group.
+///
+/// `Debug` shows no secret.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct KafkaSettings {
+    /// The brokers to ask first: `host:port`, separated by commas.
+    pub brokers: String,
+    /// The consumer group.
+    pub group: String,
+    /// The topics to read, by their full names.
+    pub topics: Vec<String>,
+    /// Any other librdkafka property. Some are refused: see the errors of [`Source::start`](super::Source::start).
+    pub properties: BTreeMap<String, String>,
+    /// How the group deals out partitions; default [`DEFAULT_ASSIGNMENT_STRATEGY`]. The property
+    /// `partition.assignment.strategy` overrides it.
+    pub assignment_strategy: String,
+    /// The ID of a static member: a consumer that comes back with it within the session timeout gets its partitions
+    /// back without a rebalance. No two consumers may run with the same one: the newer stops the older.
+    pub static_member: Option<String>,
+    /// How long the brokers may take to answer at the start; default [`DEFAULT_START_LIMIT`].
+    pub start_limit: Duration,
+    /// How long what runs may take to end when partitions are revoked; default [`DEFAULT_DRAIN_LIMIT`]. Other members
+    /// of the group wait for it. At most half the poll interval.
+    pub drain_limit: Duration,
+    /// How long the consumer may go without a poll before the group takes its partitions away; default
+    /// [`DEFAULT_MAX_POLL_INTERVAL`]. The property `max.poll.interval.ms` overrides it.
+    pub max_poll_interval: Duration,
+}
+
+impl KafkaSettings {
+    /// Settings with all defaults.
+    pub fn new(
+        brokers: impl Into<String>,
+        group: impl Into<String>,
+        topics: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        Self {
+            brokers: brokers.into(),
+            group: group.into(),
+            topics: topics.into_iter().map(Into::into).collect(),
+            properties: BTreeMap::new(),
+            assignment_strategy: DEFAULT_ASSIGNMENT_STRATEGY.to_owned(),
+            static_member: None,
+            start_limit: DEFAULT_START_LIMIT,
+            drain_limit: DEFAULT_DRAIN_LIMIT,
+            max_poll_interval: DEFAULT_MAX_POLL_INTERVAL,
+        }
+    }
+
+    /// Checks the settings, without any connection.
+    ///
+    /// # Errors
+    /// [`SourceError::Setting`] for the first that is missing, refused, unknown, or contradicts another one.
+    pub fn validate(&self) -> Result<(), SourceError> {
+        self.client_config().map(|_| ())
+    }
+
+    /// The poll interval that is in force: the property overrides the setting.
+    pub(super) fn poll_interval(&self) -> Result<Duration, SourceError> {
+        match self.properties.get("max.poll.interval.ms") {
+            None => Ok(self.max_poll_interval),
+            Some(value) => value
+                .parse()
+                .map(Duration::from_millis)
+                .map_err(|_| SourceError::setting("max.poll.interval.ms", "it must be a whole number of milliseconds")),
+        }
+    }
+
+    /// How long partitions are kept after a revoke was asked for, drained or not.
+    pub(super) fn revoke_limit(&self, poll_interval: Duration) -> Duration {
+        // Beyond the poll interval the group would take them away, and every offset with them.
+        (self.drain_limit + REVOKE_MARGIN).min(poll_interval * 4 / 5)
+    }
+
+    /// The properties in force.
+    pub(super) fn client_config(&self) -> Result<ClientConfig, SourceError> {
+        self.check_own()?;
+        let mut config = ClientConfig::new();
+        // What librdkafka says is filtered by the subscriber, not here.
+        config.set_log_level(RDKafkaLogLevel::Info);
+        for (name, value) in DEFAULTS {
+            config.set(*name, *value);
+        }
+        config.set("partition.assignment.strategy", &self.assignment_strategy);
+        config.set("max.poll.interval.ms", self.poll_interval()?.as_millis().to_string());
+        for (name, value) in &self.properties {
+            if name == "debug" {
+                config.set_log_level(RDKafkaLogLevel::Debug);
+            }
+            // Two names of one property: without this, which of the two holds would be left to chance.
+            if name == "max.partition.fetch.bytes" {
+                config.remove("fetch.message.max.bytes");
+            }
+            config.set(name, value);
+        }
+        for (name, value, _) in FORCED.iter().filter(|(name, ..)| *name != "auto.commit.enable") {
+            config.set(*name, *value);
+        }
+        config.remove("auto.commit.enable");
+        config.set("bootstrap.servers", &self.brokers);
+        config.set("group.id", &self.group);
+        if let Some(id) = &self.static_member {
+            config.set("group.instance.id", id);
+        }
+        config.create_native_config().map_err(refused)?;
+        Ok(config)
+    }
+
+    fn check_own(&self) -> Result<(), SourceError> {
+        let missing = |name: &str| Err(SourceError::setting(name, "it is empty"));
+        if self.brokers.trim().is_empty() {
+            return missing("brokers");
+        }
+        if self.group.trim().is_empty() {
+            return missing("group");
+        }
+        if self.topics.is_empty() || self.topics.iter().any(|topic| topic.is_empty()) {
+            return missing("topics");
+        }
+        if self.topics.iter().any(|topic| topic.starts_with('^')) {
+            return Err(SourceError::setting(
+                "topics",
+                "a pattern is not accepted, since nobody could tell whether a topic is missing: name each topic",
+            ));
+        }
+        for (name, value, why) in FORCED {
+            if self.properties.get(*name).is_some_and(|set| set != value) {
+                return Err(SourceError::setting(*name, format!("it must be `{value}`: {why}")));
+            }
+        }
+        for (name, setting) in NAMED {
+            if self.properties.contains_key(*name) {
+                return Err(SourceError::setting(*name, format!("set `{setting}` instead")));
+            }
+        }
+        let poll_interval = self.poll_interval()?;
+        if self.drain_limit > poll_interval / 2 {
+            return Err(SourceError::setting(
+                "drain_limit",
+                format!(
+                    "it may be at most half the poll interval (max.poll.interval.ms, {} ms): a longer drain would cost \
+                     the partitions before their last commit",
+                    poll_interval.as_millis()
+                ),
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for KafkaSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown: BTreeMap<_, _> = self
+            .properties
+            .iter()
+            .map(|(name, value)| (name.as_str(), if is_secret(name) { "<hidden>" } else { value.as_str() }))
+            .collect();
+        f.debug_struct("KafkaSettings")
+            .field("brokers", &self.brokers)
+            .field("group", &self.group)
+            .field("topics", &self.topics)
+            .field("properties", &shown)
+            .field("assignment_strategy", &self.assignment_strategy)
+            .field("static_member", &self.static_member)
+            .field("start_limit", &self.start_limit)
+            .field("drain_limit", &self.drain_limit)
+            .field("max_poll_interval", &self.max_poll_interval)
+            .finish()
+    }
+}
+
+/// Whether a property's value must never be shown: by the words in its name, so that a property this version does not
+/// know is covered too.
+fn is_secret(name: &str) -> bool {
+    ["password", "secret", "token", ".pem", "jaas", "oauthbearer.config", "assertion"]
+        .iter()
+        .any(|word| name.contains(word))
+}
+
+/// librdkafka's answer to a property, without the value that it repeats.
+fn refused(error: KafkaError) -> SourceError {
+    match error {
+        KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, _, name, _) => {
+            SourceError::setting(name, "librdkafka knows no such property")
+        }
+        KafkaError::ClientConfig(_, _, name, _) => {
+            SourceError::setting(name, "librdkafka does not accept its value, or was built without what it needs")
+        }
+        other => SourceError::Refused { reason: other.to_string() },
+    }
+}
