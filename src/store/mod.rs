@@ -23,7 +23,6 @@
 //! * *Complete always writes done*, whoever holds the lease: the effect did happen.
 
 mod cache;
-mod cached;
 mod error;
 mod memory;
 #[cfg(feature = "redis")]
@@ -36,8 +35,7 @@ use futures_util::future::BoxFuture;
 
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisStore, RedisStoreBuilder};
-pub use cache::DoneCache;
-pub use cached::Cached;
+pub use cache::{Cached, DoneCache};
 pub use error::{Cause, OpenError, StoreError};
 pub use memory::MemoryStore;
 pub use settings::{Agreement, LeaseTerms, SettingsError};

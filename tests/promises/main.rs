@@ -16,3 +16,8 @@ mod common;
 mod harness;
 mod proof;
 mod rooms;
+mod conformance;
+mod store_conformance;
+mod store_proxy;
+mod store_redis;
+mod store_redis_faults;

@@ -7,11 +7,12 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
-use super::{
-    Agreement, Answers, Claim, ClaimOutcome, Completion, CompletionOutcome, DoneCache, Lease, LeaseTerms, OpenError,
-    Release, ReleaseOutcome, RenewOutcome, State, Store,
-};
+use super::DoneCache;
 use crate::id::Fingerprint;
+use crate::store::{
+    Agreement, Answers, Claim, ClaimOutcome, Completion, CompletionOutcome, Lease, LeaseTerms, OpenError, Release,
+    ReleaseOutcome, RenewOutcome, State, Store,
+};
 
 /// A store behind a [`DoneCache`]: a claim of an ID that is known to be done is answered without asking the store.
 ///

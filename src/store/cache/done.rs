@@ -69,6 +69,12 @@ impl DoneCache {
         self.entries.invalidate(fingerprint);
     }
 
+    /// The entries themselves: their clean-up is moka's business, and tests hurry it along.
+    #[cfg(test)]
+    pub(super) fn entries(&self) -> &Cache<Fingerprint, Instant> {
+        &self.entries
+    }
+
     /// How long an entry counts.
     pub fn lifetime(&self) -> Duration {
         self.lifetime

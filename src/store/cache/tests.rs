@@ -1,0 +1,175 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::*;
+use crate::id::Fingerprint;
+use crate::record::{Origin, TopicPartition};
+use crate::store::{
+    Agreement, Answers, Claim, ClaimOutcome, Completion, CompletionOutcome, Lease, LeaseTerms, MemoryStore, OpenError,
+    Release, ReleaseOutcome, RenewOutcome, State, Store, Token,
+};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn id(n: u8) -> Fingerprint {
+    Fingerprint::from_bytes([n; 16])
+}
+
+fn origin() -> Origin {
+    Origin { partition: TopicPartition::new("t", 0), offset: 0 }
+}
+
+fn claim(n: u8) -> Claim {
+    let lease = Lease { fingerprint: id(n), token: Token::from_bytes([7; 16]) };
+    Claim { lease, takes_over: false, origin: origin() }
+}
+
+fn completion(n: u8) -> Completion {
+    Completion { lease: claim(n).lease, origin: origin() }
+}
+
+fn outcome(answers: Answers<ClaimOutcome>) -> ClaimOutcome {
+    answers.into_iter().next().unwrap().unwrap()
+}
+
+const FROM_CACHE: ClaimOutcome = ClaimOutcome::Done { cached: true };
+const FROM_STORE: ClaimOutcome = ClaimOutcome::Done { cached: false };
+
+fn over(store: &MemoryStore) -> Cached {
+    Cached::new(Arc::new(store.clone()), DoneCache::with_window(store.terms().window))
+}
+
+#[tokio::test(start_paused = true)]
+async fn completions_and_the_stores_answers_feed_the_cache() {
+    let store = MemoryStore::default();
+    let (here, elsewhere) = (over(&store), over(&store));
+    assert!(!here.cache().contains(&id(1)));
+    here.complete(vec![completion(1)]).await;
+    assert!(here.cache().contains(&id(1)));
+    assert_eq!(outcome(here.claim(vec![claim(1)]).await), FROM_CACHE);
+    assert_eq!(outcome(elsewhere.claim(vec![claim(1)]).await), FROM_STORE);
+    assert_eq!(outcome(elsewhere.claim(vec![claim(1)]).await), FROM_CACHE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_done_is_remembered() {
+    let store = MemoryStore::default();
+    let (here, elsewhere) = (over(&store), over(&store));
+    here.claim(vec![claim(1)]).await;
+    here.inspect(vec![id(2)]).await;
+    assert!(!here.cache().contains(&id(1)) && !here.cache().contains(&id(2)));
+    elsewhere.complete(vec![completion(1)]).await;
+    assert_eq!(outcome(here.claim(vec![claim(1)]).await), FROM_STORE, "nothing stood in the way of asking");
+}
+
+#[tokio::test(start_paused = true)]
+async fn known_and_unknown_items_keep_their_order() {
+    let store = MemoryStore::default();
+    let here = over(&store);
+    here.complete(vec![completion(1), completion(3)]).await;
+    store.complete(vec![completion(4)]).await;
+    let answers = here.claim((0..5).map(claim).collect()).await;
+    let answers: Vec<ClaimOutcome> = answers.into_iter().map(Result::unwrap).collect();
+    let claimed = ClaimOutcome::Claimed { attempts: 0, suspect: false };
+    assert_eq!(answers, [claimed.clone(), FROM_CACHE, claimed, FROM_CACHE, FROM_STORE]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_ends_with_its_lifetime_and_never_outlives_the_window() {
+    let store = MemoryStore::new(LeaseTerms { window: MINUTE, ..LeaseTerms::default() });
+    let here = over(&store);
+    assert_eq!(here.cache().lifetime(), MINUTE);
+    here.complete(vec![completion(1)]).await;
+    tokio::time::advance(MINUTE / 2).await;
+    // Neither a duplicate nor a second completion extends it.
+    assert_eq!(outcome(here.claim(vec![claim(1)]).await), FROM_CACHE);
+    here.complete(vec![completion(1)]).await;
+    tokio::time::advance(MINUTE / 2).await;
+    assert!(!here.cache().contains(&id(1)));
+    assert!(matches!(outcome(here.claim(vec![claim(1)]).await), ClaimOutcome::Claimed { .. }));
+
+    let cache = DoneCache::with_window(24 * 60 * MINUTE);
+    cache.insert(id(2), Instant::now());
+    tokio::time::advance(DoneCache::DEFAULT_LIFETIME - Duration::from_millis(1)).await;
+    assert!(cache.contains(&id(2)));
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert!(!cache.contains(&id(2)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_latest_are_kept() {
+    let cache = DoneCache::new(10, MINUTE, MINUTE);
+    for n in 0..100 {
+        cache.insert(id(n), Instant::now());
+    }
+    cache.entries().run_pending_tasks();
+    let kept: Vec<u8> = (0..100).filter(|n| cache.contains(&id(*n))).collect();
+    assert_eq!(kept, (90..100).collect::<Vec<u8>>());
+}
+
+/// Forgets nothing and answers nothing before it is told to.
+#[derive(Debug)]
+struct Slow {
+    store: MemoryStore,
+    reached: Arc<Notify>,
+    answer: Arc<Notify>,
+}
+
+impl Store for Slow {
+    fn open<'a>(&'a self, agreement: &'a Agreement) -> BoxFuture<'a, Result<(), OpenError>> {
+        self.store.open(agreement)
+    }
+    fn mode(&self) -> &'static str {
+        self.store.mode()
+    }
+    fn terms(&self) -> LeaseTerms {
+        self.store.terms()
+    }
+    fn claim(&self, claims: Vec<Claim>) -> BoxFuture<'static, Answers<ClaimOutcome>> {
+        let claiming = self.store.claim(claims);
+        let (reached, answer) = (self.reached.clone(), self.answer.clone());
+        async move {
+            let answers = claiming.await;
+            reached.notify_one();
+            answer.notified().await;
+            answers
+        }
+        .boxed()
+    }
+    fn complete(&self, completions: Vec<Completion>) -> BoxFuture<'static, Answers<CompletionOutcome>> {
+        self.store.complete(completions)
+    }
+    fn renew(&self, leases: Vec<Lease>) -> BoxFuture<'static, Answers<RenewOutcome>> {
+        self.store.renew(leases)
+    }
+    fn release(&self, releases: Vec<Release>) -> BoxFuture<'static, Answers<ReleaseOutcome>> {
+        self.store.release(releases)
+    }
+    fn inspect(&self, ids: Vec<Fingerprint>) -> BoxFuture<'static, Answers<State>> {
+        self.store.inspect(ids)
+    }
+    fn forget(&self, ids: Vec<Fingerprint>) -> BoxFuture<'static, Answers<bool>> {
+        self.store.forget(ids)
+    }
+}
+
+/// A claim finds the ID done; then it is forgotten; then the claim's answer arrives. It must not be remembered.
+#[tokio::test(start_paused = true)]
+async fn an_answer_from_before_a_forget_is_not_remembered() {
+    let store = MemoryStore::default();
+    store.complete(vec![completion(1)]).await;
+    let slow = Slow { store: store.clone(), reached: Arc::default(), answer: Arc::default() };
+    let (reached, answer) = (slow.reached.clone(), slow.answer.clone());
+    let here = Cached::new(Arc::new(slow), DoneCache::with_window(MINUTE));
+    let claiming = tokio::spawn(here.claim(vec![claim(1)]));
+    reached.notified().await;
+    assert!(here.forget(vec![id(1)]).await.pop().unwrap().unwrap());
+    answer.notify_one();
+    assert_eq!(outcome(claiming.await.unwrap()), FROM_STORE);
+    assert!(!here.cache().contains(&id(1)));
+}
