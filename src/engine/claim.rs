@@ -18,12 +18,10 @@ impl Engine {
     pub(super) fn begin_claim(&mut self, id: WorkId, head: bool) {
         let Some(work) = self.work(id) else { return };
         let (Some(fingerprint), part) = (work.fingerprint, work.part) else { return };
-        let record = work.record.clone();
         if !self.owners.take(fingerprint, id) {
             self.enter(id, Stage::Waiting);
             if head {
-                self.observer.on_park(&record, None);
-                self.parked(part);
+                self.head_waits(part, id);
             }
             return;
         }

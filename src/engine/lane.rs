@@ -139,7 +139,7 @@ impl Engine {
                 false
             }
             Stage::Waiting => {
-                self.parked(index);
+                self.head_waits(index, head);
                 false
             }
             Stage::Unusable(reason) => {
