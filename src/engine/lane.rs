@@ -40,7 +40,9 @@ impl Engine {
         }
         let offsets = arrivals.iter().map(|arrival| arrival.record.offset());
         let (delivered, regression) = deliver(&mut part.tracker, offsets);
-        self.observer.on_delivered(&assignment.partition, delivered);
+        if delivered > 0 {
+            self.observer.on_delivered(&assignment.partition, delivered);
+        }
         arrivals.into_iter().take(delivered).for_each(|arrival| self.admit(index, arrival));
         if let Some((offset, Regression { expected })) = regression {
             let reason =
@@ -71,6 +73,7 @@ impl Engine {
             stage,
             token: None,
             hold: None,
+            suspected: None,
             unwanted: false,
             counted: 0,
             unavailable: 0,
@@ -117,6 +120,11 @@ impl Engine {
     fn advance_head(&mut self, index: usize, head: WorkId) -> bool {
         let Some(work) = self.work(head) else { return true };
         match &work.stage {
+            // It was found to be a suspect.
+            Stage::Queued if work.suspected.is_some() => {
+                self.take_over_or_wait(index, head);
+                false
+            }
             Stage::Queued => {
                 self.begin_claim(head, true);
                 let most = self.config.max_claims_ahead.max(1);
@@ -162,7 +170,8 @@ impl Engine {
             }
             let Some(id) = part.lane.get(part.cursor).copied() else { return };
             part.cursor += 1;
-            if self.work(id).is_some_and(|work| work.stage == Stage::Queued) {
+            // A suspect is left to the head of the lane.
+            if self.work(id).is_some_and(|work| work.stage == Stage::Queued && work.suspected.is_none()) {
                 self.begin_claim(id, false);
             }
         }
