@@ -12,6 +12,9 @@ use super::{Action, Engine, WorkId};
 impl Engine {
     /// Starts the head of a lane, or lets it wait for its turn.
     pub(super) fn start_or_wait(&mut self, index: usize, id: WorkId) {
+        if self.work(id).is_some_and(Work::lost_its_claim) {
+            return self.begin_claim(id, true);
+        }
         if self.needs_refresh(id) {
             return self.refresh(id);
         }

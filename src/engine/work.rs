@@ -101,6 +101,11 @@ pub(super) struct Work {
 }
 
 impl Work {
+    /// Whether the lease was found to be gone between two attempts.
+    pub(super) fn lost_its_claim(&self) -> bool {
+        self.fingerprint.is_some() && self.hold.is_none()
+    }
+
     /// Whether its handler must run alone: it was, or would be, taken over for the second time or more.
     pub(super) fn runs_alone(&self) -> bool {
         match (self.hold, self.suspected) {
