@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::observe::DuplicateBy;
 use crate::store::{Claim, ClaimOutcome, StoreError, Token};
 
-use super::work::Stage;
+use super::work::{Stage, Work};
 use super::{Action, Engine, WorkId};
 
 /// The delay before a claim without an answer is sent again for the first time; it doubles.
@@ -18,19 +18,13 @@ impl Engine {
     pub(super) fn begin_claim(&mut self, id: WorkId, head: bool) {
         let Some(work) = self.work(id) else { return };
         let (Some(fingerprint), part) = (work.fingerprint, work.part) else { return };
-        let record = work.record.clone();
         if !self.owners.take(fingerprint, id) {
+            self.let_others_start(id);
             self.enter(id, Stage::Waiting);
             if head {
-                self.observer.on_park(&record, None);
-                self.parked(part);
+                self.head_waits(part, id);
             }
             return;
-        }
-        if self.alone == Some(id) {
-            // It may turn out not to be a suspect any more.
-            self.alone = None;
-            self.wake_starved();
         }
         let token = Token::random(&mut self.rng);
         if let Some(work) = self.work_mut(id) {
@@ -49,8 +43,8 @@ impl Engine {
         let (Stage::Claiming { tries, .. }, Some(token)) = (&work.stage, work.token) else { return };
         let tries = tries + 1;
         let Some(lease) = work.lease(token) else { return };
-        // Only a handler that starts directly may take over from an owner that may have died of the record.
-        let claim = Claim { lease, takes_over: head, origin: work.record.origin() };
+        // A takeover counts as a start, so only a known suspect is taken over, and only when its handler starts directly.
+        let claim = Claim { lease, takes_over: head && work.suspected.is_some(), origin: work.record.origin() };
         self.enter(id, Stage::Claiming { again_at: None, tries });
         self.out.push(Action::Claim { work: id, claim });
     }
@@ -69,6 +63,14 @@ impl Engine {
             return;
         }
         let (unwanted, part, record) = (work.unwanted, work.part, work.record.clone());
+        let took_over = work.suspected.is_some() && self.is_head(id);
+        if let (Ok(outcome), Some(work)) = (&result, self.work_mut(id)) {
+            work.suspected = match outcome {
+                ClaimOutcome::Suspect { attempts } if !took_over => Some(*attempts),
+                _ => None,
+            };
+        }
+        let answered = result.is_ok();
         match result {
             Ok(ClaimOutcome::Claimed { attempts, suspect }) => {
                 self.observer.on_claim(&record, attempts, suspect);
@@ -83,16 +85,21 @@ impl Engine {
             Ok(ClaimOutcome::Done { cached: true }) => self.settle_duplicate(id, DuplicateBy::Cache),
             Ok(ClaimOutcome::Done { cached: false }) => self.settle_duplicate(id, DuplicateBy::Store),
             Ok(ClaimOutcome::InFlight { remaining }) => self.in_flight_elsewhere(id, Some(remaining)),
+            // A takeover is not answered so; if it is, ask again in a while rather than at once.
+            Ok(ClaimOutcome::Suspect { .. }) if took_over => self.in_flight_elsewhere(id, Some(LONGEST_DELAY)),
             Ok(ClaimOutcome::Suspect { .. }) => self.in_flight_elsewhere(id, None),
             Err(error) => {
                 self.observer.on_store_error("claim", &error);
                 if unwanted {
-                    self.give_back_unanswered(id, token);
+                    self.send_first_release(id, token);
                 } else {
                     let again_at = Some(self.now + self.delay(FIRST_DELAY, LONGEST_DELAY, tries));
                     self.enter(id, Stage::Claiming { again_at, tries });
                 }
             }
+        }
+        if !(answered && self.work(id).is_some_and(Work::runs_alone)) {
+            self.let_others_start(id);
         }
         self.drop_if_unwanted(id);
         self.dirty.push_back(part);
@@ -103,7 +110,7 @@ impl Engine {
     fn in_flight_elsewhere(&mut self, id: WorkId, remaining: Option<Duration>) {
         let head = self.is_head(id);
         let Some(work) = self.work_mut(id) else { return };
-        work.token = None;
+        (work.token, work.hold) = (None, None);
         let (part, fingerprint, record) = (work.part, work.fingerprint, work.record.clone());
         match remaining {
             Some(remaining) if head => {

@@ -57,7 +57,9 @@ impl Engine {
             return;
         }
         part.committing = None;
-        if result.is_err() && part.phase != Phase::Draining {
+        // After a drain nothing more will settle, and whoever waits for its end should not wait for a source that refuses.
+        let last = part.phase == Phase::Draining && part.is_drained();
+        if result.is_err() && !last {
             // `sent` only guards against going back; what was refused may be sent again.
             part.sent = part.sent.map(|sent| sent - 1);
             part.settled += 1;

@@ -107,11 +107,11 @@ impl Engine {
         self.parts.get(index).is_none_or(|part| part.phase == Phase::Closed || part.is_drained())
     }
 
-    /// The consumer ends when nothing is under way any more, commits and work of older epochs included, or at the deadline.
+    /// The consumer ends when nothing is under way any more, commits, claims and work of older epochs included, or at the deadline.
     fn may_finish(&self, index: usize) -> bool {
         let over = self.drains.get(index).is_some_and(|drain| drain.deadline <= self.now);
         let committing = self.parts.iter().any(|(_, part)| part.phase != Phase::Closed && part.committing.is_some());
-        over || (self.exposed == 0 && self.releases.is_empty() && !committing)
+        over || (self.works.is_empty() && self.releases.is_empty() && !committing)
     }
 
     fn end_drain(&mut self, index: usize) {

@@ -6,12 +6,15 @@ use crate::observe::{DuplicateBy, FailureKind};
 use crate::store::{Completion, CompletionOutcome, StoreError, Verdict};
 
 use super::claim::LONGEST_DELAY;
-use super::work::Stage;
+use super::work::{Stage, Work};
 use super::{Action, Engine, WorkId};
 
 impl Engine {
     /// Starts the head of a lane, or lets it wait for its turn.
     pub(super) fn start_or_wait(&mut self, index: usize, id: WorkId) {
+        if self.work(id).is_some_and(Work::lost_its_claim) {
+            return self.begin_claim(id, true);
+        }
         if self.needs_refresh(id) {
             return self.refresh(id);
         }
@@ -21,9 +24,26 @@ impl Engine {
             }
             return;
         }
-        if self.may_start(id) {
-            return self.start(id);
+        match self.may_start(id) {
+            true => self.start(id),
+            false => self.starve(index),
         }
+    }
+
+    /// Takes the head of a lane over from an owner that may have died of it, or lets it wait until its handler could
+    /// start directly.
+    ///
+    /// A takeover counts as a start. Claimed while it waits, it would be counted for the crash of another: after
+    /// enough crashes a whole process full of innocent suspects would be condemned together with the one to blame.
+    pub(super) fn take_over_or_wait(&mut self, index: usize, id: WorkId) {
+        match self.may_start(id) {
+            true => self.begin_claim(id, true),
+            false => self.starve(index),
+        }
+    }
+
+    /// Lets the head of a lane wait for others to end.
+    fn starve(&mut self, index: usize) {
         if let Some(part) = self.parts.get_mut(index)
             && !part.starved
         {
@@ -42,13 +62,21 @@ impl Engine {
 
     /// Exposed is bounded, and a suspect that was taken over twice runs alone: poison then takes nobody with it.
     pub(super) fn may_start(&mut self, id: WorkId) -> bool {
-        let alone = self.work(id).and_then(|work| work.hold).is_some_and(|hold| hold.suspect && hold.attempts >= 2);
+        let alone = self.work(id).is_some_and(Work::runs_alone);
         match self.alone {
             Some(other) if other != id => return false,
             None if alone => self.alone = Some(id),
             _ => {}
         }
-        if alone { self.running == 0 } else { self.exposed < self.config.max_exposed }
+        self.exposed < self.config.max_exposed && !(alone && self.running > 0)
+    }
+
+    /// The record does not run alone, or wait for that, any more: others may start.
+    pub(super) fn let_others_start(&mut self, id: WorkId) {
+        if self.alone == Some(id) {
+            self.alone = None;
+            self.wake_starved();
+        }
     }
 
     fn start(&mut self, id: WorkId) {
@@ -72,10 +100,7 @@ impl Engine {
         }
         let (part, attempt, took, record) =
             (work.part, work.counted, self.now.saturating_sub(work.started_at), work.record.clone());
-        if self.alone == Some(id) {
-            self.alone = None;
-            self.wake_starved();
-        }
+        self.let_others_start(id);
         match result {
             Ok(()) => {
                 self.observer.on_handled(&record, attempt, took);

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use crate::observe::DuplicateBy;
+use crate::record::Offset;
 use crate::store::Token;
 
 use super::partition::{Part, Phase};
+use super::tracker::{Regression, Tracker};
 use super::work::{Hold, Stage, Work};
 use super::{Arrival, Assignment, Engine, Identified, SLOT_BITS, WorkId};
 
@@ -32,26 +34,23 @@ impl Engine {
     /// Takes records in. Those of another assignment than the current one are nobody's business here.
     pub(super) fn arrived(&mut self, assignment: &Assignment, arrivals: Vec<Arrival>) {
         let Some(index) = self.current.get(&assignment.partition).copied() else { return };
-        let Some(part) = self.parts.get(index) else { return };
+        let Some(part) = self.parts.get_mut(index) else { return };
         if part.assignment != *assignment || part.phase != Phase::Active {
             return;
         }
-        self.observer.on_delivered(&assignment.partition, arrivals.len());
-        for arrival in arrivals {
-            let offset = arrival.record.offset();
-            let Some(part) = self.parts.get_mut(index).filter(|part| part.phase == Phase::Active) else { return };
-            if let Err(regression) = part.tracker.deliver(offset) {
-                let reason = format!(
-                    "offset {offset} was delivered where at least {} was due: was the topic created anew?",
-                    regression.expected
-                );
-                self.stop(index, offset, &reason);
-                return;
-            }
-            self.admit(index, arrival);
+        let offsets = arrivals.iter().map(|arrival| arrival.record.offset());
+        let (delivered, regression) = deliver(&mut part.tracker, offsets);
+        if delivered > 0 {
+            self.observer.on_delivered(&assignment.partition, delivered);
         }
+        arrivals.into_iter().take(delivered).for_each(|arrival| self.admit(index, arrival));
+        if let Some((offset, Regression { expected })) = regression {
+            let reason =
+                format!("offset {offset} was delivered where at least {expected} was due: was the topic created anew?");
+            self.stop(index, offset, &reason);
+        }
+        // Whether to pause is decided after the lane was moved: what just arrived has not been tried yet.
         self.dirty.push_back(index);
-        self.check_pause(index);
     }
 
     fn admit(&mut self, index: usize, arrival: Arrival) {
@@ -74,6 +73,7 @@ impl Engine {
             stage,
             token: None,
             hold: None,
+            suspected: None,
             unwanted: false,
             counted: 0,
             unavailable: 0,
@@ -120,6 +120,11 @@ impl Engine {
     fn advance_head(&mut self, index: usize, head: WorkId) -> bool {
         let Some(work) = self.work(head) else { return true };
         match &work.stage {
+            // It was found to be a suspect.
+            Stage::Queued if work.suspected.is_some() => {
+                self.take_over_or_wait(index, head);
+                false
+            }
             Stage::Queued => {
                 self.begin_claim(head, true);
                 let most = self.config.max_claims_ahead.max(1);
@@ -142,7 +147,7 @@ impl Engine {
                 false
             }
             Stage::Waiting => {
-                self.parked(index);
+                self.head_waits(index, head);
                 false
             }
             Stage::Unusable(reason) => {
@@ -165,7 +170,8 @@ impl Engine {
             }
             let Some(id) = part.lane.get(part.cursor).copied() else { return };
             part.cursor += 1;
-            if self.work(id).is_some_and(|work| work.stage == Stage::Queued) {
+            // A suspect is left to the head of the lane.
+            if self.work(id).is_some_and(|work| work.stage == Stage::Queued && work.suspected.is_none()) {
                 self.begin_claim(id, false);
             }
         }
@@ -245,4 +251,16 @@ impl Engine {
             self.out.push(if pause { super::Action::Pause(assignment) } else { super::Action::Resume(assignment) });
         }
     }
+}
+
+/// Notes offsets as delivered up to the first that goes back; returns how many those are, and that one.
+fn deliver(tracker: &mut Tracker, offsets: impl Iterator<Item = Offset>) -> (usize, Option<(Offset, Regression)>) {
+    let mut delivered = 0;
+    for offset in offsets {
+        if let Err(regression) = tracker.deliver(offset) {
+            return (delivered, Some((offset, regression)));
+        }
+        delivered += 1;
+    }
+    (delivered, None)
 }

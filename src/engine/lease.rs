@@ -12,7 +12,8 @@ impl Engine {
     pub(super) fn needs_refresh(&self, id: WorkId) -> bool {
         let stale = self.config.stale_age();
         self.work(id).is_some_and(|work| {
-            work.stage == Stage::Held && work.hold.is_some_and(|hold| hold.since + stale <= self.now)
+            matches!(work.stage, Stage::Held | Stage::BackingOff(_))
+                && work.hold.is_some_and(|hold| hold.since + stale <= self.now)
         })
     }
 
@@ -55,7 +56,7 @@ impl Engine {
             hold.since = hold.since.max(sent_at);
         }
         let (part, unwanted, stage) = (work.part, work.unwanted, work.stage.clone());
-        match (result, stage) {
+        match (result, stage.clone()) {
             (Ok(RenewOutcome::Renewed), Stage::Refreshing) => {
                 self.enter(id, Stage::Held);
                 if unwanted {
@@ -64,17 +65,22 @@ impl Engine {
             }
             (Ok(RenewOutcome::Renewed), _) => {}
             (Ok(_), Stage::Running) => self.cancel(id),
-            // The claim is gone before the (next) start: claim again.
+            // The claim is gone before the next start: claim again, now or when the back-off ends.
             (Ok(_), Stage::Refreshing | Stage::BackingOff(_)) => {
                 if let Some(work) = self.work_mut(id) {
                     work.hold = None;
                 }
-                self.enter(id, Stage::Queued);
+                if stage == Stage::Refreshing {
+                    self.enter(id, Stage::Queued);
+                }
             }
             (Ok(_), _) => {}
             (Err(error), stage) => {
                 self.observer.on_store_error("renew", &error);
-                if stage == Stage::Refreshing {
+                if stage == Stage::Refreshing && unwanted {
+                    self.enter(id, Stage::Held);
+                    self.give_back(id);
+                } else if stage == Stage::Refreshing {
                     // Claiming with the token that may hold the lease answers "yours" if it still does.
                     let again_at =
                         Some(self.now + self.delay(self.config.scan_interval(), super::claim::LONGEST_DELAY, 1));

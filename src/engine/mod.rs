@@ -272,10 +272,7 @@ impl Engine {
         if let Some(fingerprint) = work.fingerprint {
             self.disown(fingerprint, id);
         }
-        if self.alone == Some(id) {
-            self.alone = None;
-            self.wake_starved();
-        }
+        self.let_others_start(id);
         if let Some(part) = self.parts.get_mut(work.part) {
             part.in_flight -= 1;
             part.bytes -= size;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::id::Fingerprint;
 use crate::observe::DuplicateBy;
 
-use super::work::Stage;
+use super::work::{Stage, Work};
 use super::{Engine, WorkId};
 
 /// Which record of this process has each ID, and which wait for it.
@@ -31,6 +31,11 @@ impl Owners {
         false
     }
 
+    /// Who has an ID.
+    fn of(&self, fingerprint: &Fingerprint) -> Option<WorkId> {
+        self.0.get(fingerprint).map(|owner| owner.work)
+    }
+
     /// Ends an ownership; returns who waited for it.
     fn release(&mut self, fingerprint: Fingerprint, work: WorkId) -> Vec<WorkId> {
         match self.0.get_mut(&fingerprint) {
@@ -46,6 +51,21 @@ impl Owners {
 }
 
 impl Engine {
+    /// The head of a lane waits for another record of this process: parks the lane, unless the other has started. Then
+    /// it ends by itself, so nobody can wait for this lane's claims in a circle; and a producer's retry mostly lies
+    /// right behind its original, where parking would give back and take again every claim behind the two.
+    pub(super) fn head_waits(&mut self, index: usize, id: WorkId) {
+        let Some((fingerprint, record)) = self.work(id).and_then(|work| Some((work.fingerprint?, work.record.clone())))
+        else {
+            return;
+        };
+        let started = self.owners.of(&fingerprint).and_then(|owner| self.work(owner)).is_some_and(Work::is_exposed);
+        if !started && self.parts.get(index).is_some_and(|part| !part.head_only) {
+            self.observer.on_park(&record, None);
+            self.parked(index);
+        }
+    }
+
     /// A record gives up its ID without having handled it: those that waited try themselves, heads of lanes first come.
     pub(super) fn disown(&mut self, fingerprint: Fingerprint, id: WorkId) {
         for waiting in self.owners.release(fingerprint, id) {

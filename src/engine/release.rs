@@ -24,39 +24,23 @@ pub(super) struct PendingRelease {
 impl Engine {
     /// Gives back what a record holds of its ID, if anything; what was started goes on.
     pub(super) fn give_back(&mut self, id: WorkId) {
-        let limit = self.config.max_attempts;
+        self.let_others_start(id);
         let Some(work) = self.work_mut(id) else { return };
         match (&work.stage, work.token, work.hold) {
             (Stage::Claiming { again_at: None, .. } | Stage::Refreshing, _, _) => work.unwanted = true,
-            (Stage::Claiming { again_at: Some(_), .. }, Some(token), _) => self.give_back_unanswered(id, token),
-            (Stage::Held | Stage::BackingOff(_), _, Some(hold)) => {
-                let attempts = match work.counted {
-                    // Condemned without a start: the count stays, or the next owner would start it once more.
-                    0 if hold.attempts > limit => hold.attempts,
-                    0 => hold.restored(),
-                    // Given up after failures: whoever restarts the process may try once more.
-                    counted => counted.min(limit).max(hold.restored()),
-                };
-                self.send_first_release(id, hold.token, attempts);
-            }
+            // It may have executed.
+            (Stage::Claiming { again_at: Some(_), .. }, Some(token), _) => self.send_first_release(id, token),
+            (Stage::Held | Stage::BackingOff(_), _, Some(hold)) => self.send_first_release(id, hold.token),
             _ => {}
         }
     }
 
-    /// Gives back a claim whose answer never came: it may have executed.
-    pub(super) fn give_back_unanswered(&mut self, id: WorkId, token: Token) {
-        // A claim that executed on an idle ID found its count; restoring it needs that count, which only an answer
-        // would have told. What this process itself has counted is known.
-        let counted = self.work(id).map_or(0, |work| work.counted);
-        self.send_first_release(id, token, counted);
-    }
-
-    fn send_first_release(&mut self, id: WorkId, token: Token, attempts: u32) {
-        let terms = self.config.terms;
-        let now = self.now;
+    pub(super) fn send_first_release(&mut self, id: WorkId, token: Token) {
+        let (now, terms, limit) = (self.now, self.config.terms, self.config.max_attempts);
         let Some(work) = self.work_mut(id) else { return };
         let Some(lease) = work.lease(token) else { return };
-        (work.token, work.hold, work.unwanted) = (None, None, false);
+        let attempts = work.count_to_leave(limit);
+        (work.token, work.hold, work.suspected, work.unwanted) = (None, None, None, false);
         let part = work.part;
         let release = Release { lease, attempts };
         let until = now + terms.lease + if attempts > 0 { terms.grace } else { Duration::ZERO };

@@ -86,6 +86,8 @@ pub(super) struct Work {
     /// The token of the claim under way, or of the one that is held.
     pub(super) token: Option<Token>,
     pub(super) hold: Option<Hold>,
+    /// Attempts that the store told of when it said that the lease ran out; `None` once it said anything else.
+    pub(super) suspected: Option<u32>,
     /// Whether the claim under way is to be given back as soon as it is answered.
     pub(super) unwanted: bool,
     /// Starts counted, this one included; zero before the first.
@@ -99,6 +101,33 @@ pub(super) struct Work {
 }
 
 impl Work {
+    /// Whether the lease was found to be gone between two attempts.
+    pub(super) fn lost_its_claim(&self) -> bool {
+        self.fingerprint.is_some() && self.hold.is_none()
+    }
+
+    /// Whether its handler must run alone: it was, or would be, taken over for the second time or more.
+    pub(super) fn runs_alone(&self) -> bool {
+        match (self.hold, self.suspected) {
+            (Some(hold), _) => hold.suspect && hold.attempts >= 2,
+            (None, Some(attempts)) => attempts >= 1,
+            (None, None) => false,
+        }
+    }
+
+    /// The count that its claim leaves behind when it is given back, where a record may be started `limit` times.
+    pub(super) fn count_to_leave(&self, limit: u32) -> u32 {
+        match (self.hold, self.counted) {
+            // Condemned without a start: the count stays, or the next owner would start it once more.
+            (Some(hold), 0) if hold.attempts > limit => hold.attempts,
+            (Some(hold), 0) => hold.restored(),
+            // The claim was not answered, so what it found is not known, unless it was asked for as a takeover.
+            (None, 0) => self.suspected.unwrap_or(0),
+            // Given up after failures: whoever restarts the process may try once more.
+            (hold, counted) => counted.min(limit).max(hold.map_or(0, |hold| hold.restored())),
+        }
+    }
+
     /// The lease of its ID under a token.
     pub(super) fn lease(&self, token: Token) -> Option<Lease> {
         self.fingerprint.map(|fingerprint| Lease { fingerprint, token })

@@ -1,0 +1,11 @@
+//! What the engine promises, one test per promise; `sim` drives the same code through seeded schedules with faults.
+
+mod claims;
+mod commits;
+mod drains;
+mod handlers;
+mod harness;
+mod leases;
+mod pauses;
+mod suspects;
+mod tracker;
