@@ -9,7 +9,7 @@ use std::{env, error::Error, sync::Arc, time::Duration};
 
 use hapax::dedup::{Begin, Deduplicator};
 use hapax::id::{IdKey, Identity, MessageId, Scope};
-use hapax::store::{Agreement, Store, redis::RedisStore};
+use hapax::store::{Agreement, RedisStore, Store};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{ClientConfig, consumer::BaseConsumer, consumer::CommitMode, consumer::Consumer};
 

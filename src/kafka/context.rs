@@ -87,12 +87,7 @@ impl ClientContext for Context {
 
 impl ConsumerContext for Context {
     /// Replaces the default, which assigns and unassigns at once and ignores the errors of both.
-    fn rebalance(
-        &self,
-        base_consumer: &BaseConsumer<Self>,
-        err: RDKafkaRespErr,
-        tpl: &mut TopicPartitionList,
-    ) {
+    fn rebalance(&self, base_consumer: &BaseConsumer<Self>, err: RDKafkaRespErr, tpl: &mut TopicPartitionList) {
         self.note(match err {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Note::Assign(tpl.clone()),
             // To be read inside the callback: any (un)assign resets it.

@@ -315,7 +315,8 @@ impl Poller {
     /// Asks again about topics that a broker did not know.
     fn advance_missing(&mut self) {
         let now = Instant::now();
-        let Some(topic) = self.missing.iter().find(|(_, missing)| missing.ask_at <= now).map(|(topic, _)| topic.clone())
+        let Some(topic) =
+            self.missing.iter().find(|(_, missing)| missing.ask_at <= now).map(|(topic, _)| topic.clone())
         else {
             return;
         };

@@ -13,10 +13,10 @@
 
 mod common;
 
+mod conformance;
 mod harness;
 mod proof;
 mod rooms;
-mod conformance;
 mod store_conformance;
 mod store_proxy;
 mod store_redis;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use hapax::id::{HeaderId, IdKey, Identification, Identifier};
 use hapax::record::{Record, TopicPartition};
-use hapax::store::redis::RedisStore;
+use hapax::store::RedisStore;
 use hapax::store::{State, Store};
 
 use super::common::{Kafka, Mode, Proxy, RedisServer, Signal, Worker, await_until, role, unique};

@@ -8,7 +8,7 @@ use hapax::consumer::{Consumer, Failure};
 use hapax::observe::Observer;
 use hapax::record::{Epoch, Record, TopicPartition};
 use hapax::store::LeaseTerms;
-use hapax::store::redis::RedisStore;
+use hapax::store::RedisStore;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::effects::Writer;
@@ -55,5 +55,5 @@ pub async fn run() {
         }
     };
     let mut terminated = signal(SignalKind::terminate()).unwrap();
-    consumer.run(handler, async { drop(terminated.recv().await) }).await.unwrap();
+    consumer.run(handler, async move { terminated.recv().await.unwrap_or(()) }).await.unwrap();
 }
