@@ -184,18 +184,12 @@ impl Entry {
             return self.give_back(attempt, now, desk);
         }
         let (holding, guard) = Holding::start(self.lease, attempt, asker.place, sent_at, now, desk);
-        match asker.reply.send(Answer::Claimed(guard)) {
-            Ok(()) => {
-                desk.observer.on_claim(&self.record, attempt.found, attempt.suspect);
-                self.phase = Phase::Holding(holding);
-                Fate::Lives
-            }
-            Err(Answer::Claimed(guard)) => {
-                guard.forget();
-                self.give_back(attempt, now, desk)
-            }
-            Err(_) => self.give_back(attempt, now, desk),
+        self.phase = Phase::Holding(holding);
+        // Where the asker has just gone, the undelivered guard is dropped here and gives the ID back itself.
+        if asker.reply.send(Answer::Claimed(guard)).is_ok() {
+            desk.observer.on_claim(&self.record, attempt.found, attempt.suspect);
         }
+        Fate::Lives
     }
 
     /// Releases what no handler was started for, with the count as the claim found it.

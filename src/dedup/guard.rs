@@ -94,11 +94,6 @@ impl Guard {
         self
     }
 
-    /// Drops the guard without a word.
-    pub(super) fn forget(mut self) {
-        self.place = None;
-    }
-
     /// The claimed ID.
     pub fn fingerprint(&self) -> Fingerprint {
         self.lease.fingerprint

@@ -9,7 +9,7 @@ use tower_service::Service;
 use tower_test::mock::{self, Mock};
 
 use super::scripted::{Fault, Op, Scripted};
-use super::{Claimed, LEASE, builder, id, start};
+use super::{Claimed, LEASE, builder, id, soon, start};
 use crate::dedup::{BeginError, Dedup, DedupError, DedupLayer, Deduped, OkIsSuccess, WhenInFlight};
 use crate::id::{IdProblem, Identity};
 use crate::store::StoreError;
@@ -35,6 +35,11 @@ fn layer(store: &std::sync::Arc<Scripted>) -> DedupLayer<Identify> {
     DedupLayer::new(start(store).0, identify as Identify)
 }
 
+/// The next request that reaches the inner service.
+async fn next(inner: &mut Handle) -> (Request, mock::SendResponse<Response>) {
+    soon(inner.next_request()).await.unwrap()
+}
+
 /// Calls the service once it is ready.
 macro_rules! call {
     ($service:ident, $request:literal) => {{
@@ -49,7 +54,7 @@ async fn a_request_is_handled_once() {
     let (mut service, mut inner) = service(layer(&store));
     inner.allow(2);
     let first = call!(service, "a");
-    inner.next_request().await.unwrap().1.send_response("paid");
+    next(&mut inner).await.1.send_response("paid");
     assert_eq!(first.await.unwrap().unwrap(), Deduped::Handled("paid"));
     assert!(store.is_done(store.leases(Op::Claim)[0].fingerprint), "recorded before the response is returned");
     let second = call!(service, "a");
@@ -77,7 +82,7 @@ async fn the_instance_that_was_ready_is_the_one_that_is_called() {
     inner.allow(1);
     // The mock panics when an instance is called that was not polled ready; a fresh clone of it is not.
     let first = call!(service, "a");
-    let (_, reply) = inner.next_request().await.unwrap();
+    let (_, reply) = next(&mut inner).await;
     assert!(service.poll_ready().is_pending());
     reply.send_response("done");
     first.await.unwrap().unwrap();
@@ -90,7 +95,7 @@ async fn the_response_waits_for_the_record() {
     inner.allow(1);
     store.fail(Op::Complete, [Fault::Unavailable; 3]);
     let call = call!(service, "a");
-    inner.next_request().await.unwrap().1.send_response("paid");
+    next(&mut inner).await.1.send_response("paid");
     store.arrived(Op::Complete, 2).await;
     assert!(!call.is_finished());
     assert_eq!(call.await.unwrap().unwrap(), Deduped::Handled("paid"));
@@ -103,12 +108,12 @@ async fn a_failed_request_is_given_back_and_handled_again() {
     let (mut service, mut inner) = service(layer(&store));
     inner.allow(2);
     let first = call!(service, "a");
-    inner.next_request().await.unwrap().1.send_error("declined");
+    next(&mut inner).await.1.send_error("declined");
     let error = first.await.unwrap().unwrap_err().into_inner().unwrap();
     assert_eq!(error.to_string(), "declined");
     assert_eq!(store.kept(), [1]);
     let second = call!(service, "a");
-    inner.next_request().await.unwrap().1.send_response("paid");
+    next(&mut inner).await.1.send_response("paid");
     assert_eq!(second.await.unwrap().unwrap(), Deduped::Handled("paid"));
 }
 
@@ -122,10 +127,10 @@ async fn the_classifier_decides_what_counts() {
     let (mut service, mut inner) = service(layer(&store).classify(classify));
     inner.allow(4);
     let unavailable = call!(service, "a");
-    inner.next_request().await.unwrap().1.send_response("503");
+    next(&mut inner).await.1.send_response("503");
     assert_eq!(unavailable.await.unwrap().unwrap(), Deduped::Handled("503"));
     let exists = call!(service, "a");
-    inner.next_request().await.unwrap().1.send_error("exists already");
+    next(&mut inner).await.1.send_error("exists already");
     assert!(matches!(exists.await.unwrap(), Err(DedupError::Inner(_))));
     assert_eq!(call!(service, "a").await.unwrap().unwrap(), Deduped::Duplicate);
     assert_eq!((store.leases(Op::Release).len(), store.leases(Op::Complete).len()), (1, 1));
@@ -137,7 +142,7 @@ async fn a_dropped_call_releases() {
     let (mut service, mut inner) = service(layer(&store));
     inner.allow(2);
     let call = call!(service, "a");
-    let (_, _reply) = inner.next_request().await.unwrap();
+    let (_, _reply) = next(&mut inner).await;
     call.abort();
     assert!(call.await.unwrap_err().is_cancelled());
     store.arrived(Op::Release, 1).await;
@@ -157,7 +162,7 @@ async fn a_call_dropped_after_the_effect_is_recorded() {
     inner.allow(1);
     store.close(Op::Complete);
     let call = call!(service, "a");
-    inner.next_request().await.unwrap().1.send_response("paid");
+    next(&mut inner).await.1.send_response("paid");
     store.arrived(Op::Complete, 1).await;
     call.abort();
     assert!(call.await.unwrap_err().is_cancelled());
@@ -172,7 +177,7 @@ async fn what_is_in_flight_is_rejected() {
     let (mut service, mut inner) = service(layer(&Scripted::new()));
     inner.allow(2);
     let first = call!(service, "a");
-    let (_, reply) = inner.next_request().await.unwrap();
+    let (_, reply) = next(&mut inner).await;
     match call!(service, "a").await.unwrap() {
         Err(DedupError::InFlight(remaining)) => assert!(remaining > LEASE / 2 && remaining <= LEASE),
         other => panic!("{other:?}"),
@@ -187,7 +192,7 @@ async fn what_is_in_flight_is_waited_for() {
     let (mut service, mut inner) = service(layer(&store).when_in_flight(WhenInFlight::Wait(LEASE)));
     inner.allow(3);
     let first = call!(service, "a");
-    let (_, reply) = inner.next_request().await.unwrap();
+    let (_, reply) = next(&mut inner).await;
     let second = call!(service, "a");
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(!second.is_finished());
@@ -196,7 +201,7 @@ async fn what_is_in_flight_is_waited_for() {
     assert_eq!(second.await.unwrap().unwrap(), Deduped::Duplicate);
 
     let first = call!(service, "never ends");
-    let (_, _reply) = inner.next_request().await.unwrap();
+    let (_, _reply) = next(&mut inner).await;
     inner.allow(1);
     let second = call!(service, "never ends");
     assert!(matches!(second.await.unwrap(), Err(DedupError::InFlight(_))));
@@ -223,7 +228,7 @@ async fn a_shutdown_before_the_record_is_told() {
     inner.allow(1);
     store.outage(Op::Complete, Fault::Unavailable);
     let call = call!(service, "a");
-    inner.next_request().await.unwrap().1.send_response("paid");
+    next(&mut inner).await.1.send_response("paid");
     store.arrived(Op::Complete, 1).await;
     dedup.shutdown(Duration::from_secs(1)).await.unwrap_err();
     assert!(matches!(call.await.unwrap(), Err(DedupError::Unrecorded)));

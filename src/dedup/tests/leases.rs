@@ -2,7 +2,7 @@ use futures_util::FutureExt;
 use tokio::time::{Duration, Instant};
 
 use super::scripted::{Fault, Op, Scripted};
-use super::{Claimed, LEASE, builder, id};
+use super::{Claimed, LEASE, builder, id, soon};
 use crate::store::Verdict;
 
 #[tokio::test(start_paused = true)]
@@ -37,7 +37,7 @@ async fn what_cannot_be_renewed_is_cancelled_before_its_lease_ends() {
         let before = Instant::now();
         let guard = dedup.begin(&id("a")).await.claimed();
         let token = guard.cancellation();
-        guard.cancelled().await;
+        soon(guard.cancelled()).await;
         assert!(before.elapsed() >= LEASE / 2 && before.elapsed() <= LEASE * 9 / 10, "{:?}", before.elapsed());
         assert!(store.is_held(guard.fingerprint()), "the lease still holds by the store's clock");
         assert!(token.is_cancelled());
@@ -52,7 +52,7 @@ async fn a_renewal_that_never_arrives_does_not_put_the_cancellation_off() {
     let before = Instant::now();
     let guard = dedup.begin(&id("a")).await.claimed();
     store.close(Op::Renew);
-    guard.cancelled().await;
+    soon(guard.cancelled()).await;
     assert!(before.elapsed() <= LEASE * 9 / 10, "{:?}", before.elapsed());
 }
 
@@ -70,7 +70,7 @@ async fn the_deadline_counts_from_before_the_claim_was_sent() {
     tokio::time::sleep(LEASE / 4).await;
     store.open(Op::Claim);
     let guard = begin.await.unwrap().claimed();
-    guard.cancelled().await;
+    soon(guard.cancelled()).await;
     assert!(before.elapsed() <= LEASE * 9 / 10, "{:?}", before.elapsed());
 }
 
@@ -99,7 +99,7 @@ async fn a_lease_that_somebody_else_took_is_cancelled_at_once() {
     let before = Instant::now();
     let guard = dedup.begin(&id("a")).await.claimed();
     store.take(guard.fingerprint(), 1);
-    guard.cancelled().await;
+    soon(guard.cancelled()).await;
     assert!(before.elapsed() < LEASE / 2);
     tokio::time::sleep(LEASE).await;
     assert_eq!(store.batches(Op::Renew).len(), 1, "there is nothing left to renew");
@@ -110,11 +110,12 @@ async fn a_lease_that_somebody_else_took_is_cancelled_at_once() {
 #[tokio::test(start_paused = true)]
 async fn renewal_ends_at_the_handlers_time_limit() {
     let store = Scripted::new();
-    let dedup = builder(&store).0.handler_limit(LEASE).build().unwrap();
+    let dedup = builder(&store).0.handler_limit(LEASE * 5 / 6).build().unwrap();
     let before = Instant::now();
     let guard = dedup.begin(&id("a")).await.claimed();
-    guard.cancelled().await;
+    soon(guard.cancelled()).await;
     assert!(before.elapsed() > LEASE && before.elapsed() < LEASE * 2, "{:?}", before.elapsed());
+    assert_eq!(store.batches(Op::Renew).len(), 2, "at one and at two thirds");
     tokio::time::sleep(Duration::from_secs(600)).await;
     assert!(!store.is_held(guard.fingerprint()), "a handler that hangs does not hold its ID for ever");
 }

@@ -27,6 +27,11 @@ fn id(text: &'static str) -> Identity {
     Identity::new(Scope::Name("tests".into()), MessageId::new(text).unwrap())
 }
 
+/// Waits for what has to come; a day of paused time is over at once.
+async fn soon<T>(event: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(24 * 3600), event).await.expect("what was awaited never came")
+}
+
 /// What the observer saw, in order.
 #[derive(Debug, Default)]
 struct Seen {
@@ -46,13 +51,16 @@ impl Seen {
 
     /// Waits until a line was seen.
     async fn until(&self, line: &str) {
-        loop {
-            let news = self.news.notified();
-            if self.count(line) > 0 {
-                return;
+        soon(async {
+            loop {
+                let news = self.news.notified();
+                if self.count(line) > 0 {
+                    return;
+                }
+                news.await;
             }
-            news.await;
-        }
+        })
+        .await;
     }
 }
 

@@ -130,7 +130,7 @@ impl Scripted {
 
     /// Waits until that many batches of a kind have arrived.
     pub(crate) async fn arrived(&self, op: Op, batches: usize) {
-        self.arrived.subscribe().wait_for(|_| self.batches(op).len() >= batches).await.unwrap();
+        super::soon(self.arrived.subscribe().wait_for(|_| self.batches(op).len() >= batches)).await.unwrap();
     }
 
     pub(crate) fn is_done(&self, fingerprint: Fingerprint) -> bool {
