@@ -14,6 +14,7 @@
 mod common;
 
 mod conformance;
+mod examples;
 mod harness;
 mod proof;
 mod rooms;

@@ -7,7 +7,7 @@
 # for the process, or `again`, which starts the process anew once it has ended. When it closes (the test dropped it,
 # panicked, or was killed) the process is killed and DIR, its working directory, is removed.
 #
-# Its standard output is the process's output, between which lines that begin with \001 report: `pid N`, `sent SIGNAL`,
+# Its standard output is the process's output, between which lines that begin with \001 report: `start`, `pid N`, `sent SIGNAL`,
 # `exit STATUS`. A newline goes before each, as the process may have left a line unfinished.
 dir=$1
 shift
@@ -21,6 +21,8 @@ report() {
 }
 
 while :; do
+    # Before the process can print anything.
+    report start
     {
         trap - PIPE
         exec "$@"

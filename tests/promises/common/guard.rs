@@ -237,15 +237,18 @@ impl State {
             }
             return;
         };
-        match report.split_once(' ') {
-            Some(("pid", pid)) => {
-                self.pid = pid.parse().unwrap_or_default();
-                self.starts += 1;
+        match report.split_once(' ').unwrap_or((report, "")) {
+            ("start", _) => {
                 self.exit = None;
                 self.lines.clear();
             }
-            Some(("sent", _)) => self.sent += 1,
-            Some(("exit", status)) => self.exit = status.parse().ok().or(Some(-1)),
+            // Some of its output may be here already.
+            ("pid", pid) => {
+                self.pid = pid.parse().unwrap_or_default();
+                self.starts += 1;
+            }
+            ("sent", _) => self.sent += 1,
+            ("exit", status) => self.exit = status.parse().ok().or(Some(-1)),
             _ => {}
         }
     }

@@ -7,6 +7,7 @@
 //! | a broker to kill, restart or cut off | [`Kafka::own`], [`Kafka::own_behind_proxy`] |
 //! | topics, records, offsets | [`Client`]: every [`Kafka`] derefs to one; a worker process makes one by [`Client::new`] |
 //! | a worker process | [`Worker::spawn`], which runs the same test again in the [`role`] given to it |
+//! | any other program, the binary among them | [`Program::start`] |
 //! | a network that delays, loses, cuts | [`Proxy::to`] an address |
 //! | a name nobody else has | [`unique`]: for topics, groups, key prefixes |
 //! | something outside that gives no signal | [`await_until`] |
@@ -14,7 +15,7 @@
 //! # Rules
 //!
 //! * Every test owns its topics, groups and key prefixes ([`unique`]); nothing is fixed, ports least of all.
-//! * Wait for a signal ([`Worker::line`], [`Worker::exit`]), or with [`await_until`] for a condition; never sleep.
+//! * Wait for a signal ([`Program::line`], [`Program::exit`]), or with [`await_until`] for a condition; never sleep.
 //! * Whatever is started ends with the test, also when that panics or its process is killed with SIGKILL: each child
 //!   is held by a shell (`tests/services/guard.sh`) that reads from a pipe which only this process holds open.
 //! * Without a service a test fails and says how to get it ([`tools`]); it is never skipped.
@@ -48,6 +49,7 @@
 mod guard;
 pub mod kafka;
 mod port;
+mod program;
 mod proxy;
 mod redis;
 pub mod tools;
@@ -56,6 +58,7 @@ mod worker;
 
 pub use guard::Signal;
 pub use kafka::{Client, Kafka, Message};
+pub use program::Program;
 pub use proxy::{Mode, Proxy};
 pub use redis::RedisServer;
 pub use until::{await_until, unique};

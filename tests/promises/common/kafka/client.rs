@@ -230,36 +230,54 @@ impl Client {
         .await
     }
 
-    /// Waits until the broker answers.
+    /// Waits until the broker answers, and has made and loaded what it remembers of groups: until then it tells a group
+    /// that it is not its coordinator.
     pub(super) async fn wait_ready(&self) {
         let what = format!("the Kafka broker at {} answers", self.bootstrap);
         await_until(&what, ANSWER_DEADLINE, async || {
-            let config = self.config();
-            blocking(move || {
-                let consumer: BaseConsumer = config.create().expect("a consumer");
-                consumer.fetch_metadata(None, Duration::from_secs(5)).is_ok_and(|found| !found.brokers().is_empty())
-            })
-            .await
+            let found = self.try_ask("", |consumer| consumer.fetch_metadata(None, Duration::from_secs(5))).await;
+            found.is_ok_and(|found| !found.brokers().is_empty())
         })
         .await;
+        // Groups of these names lie on all of the four partitions in which the broker remembers.
+        for group in ["a", "b", "c", "d"] {
+            let what = format!("the Kafka broker at {} coordinates groups", self.bootstrap);
+            await_until(&what, ANSWER_DEADLINE, async || {
+                let mut asked = TopicPartitionList::new();
+                asked.add_partition("none", 0);
+                let question = move |consumer: &BaseConsumer| consumer.committed_offsets(asked, ANSWER_DEADLINE);
+                self.try_ask(group, question).await.is_ok()
+            })
+            .await;
+        }
     }
 
-    /// Asks through a consumer that joins no group, on a thread where blocking is allowed.
+    /// Asks; panics where there is no answer.
     async fn ask<T: Send + 'static>(
         &self,
         group: &str,
         question: impl FnOnce(&BaseConsumer) -> Result<T, KafkaError> + Send + 'static,
     ) -> T {
+        let answer = self.try_ask(group, question).await;
+        answer.unwrap_or_else(|error| panic!("Kafka at {} answers: {error}", self.bootstrap))
+    }
+
+    /// Asks through a consumer that joins no group, on a thread where blocking is allowed.
+    async fn try_ask<T: Send + 'static>(
+        &self,
+        group: &str,
+        question: impl FnOnce(&BaseConsumer) -> Result<T, KafkaError> + Send + 'static,
+    ) -> Result<T, KafkaError> {
         let mut config = self.config();
         config.set("enable.auto.commit", "false").set("enable.partition.eof", "true");
         if !group.is_empty() {
             config.set("group.id", group);
         }
-        let answer = blocking(move || {
+        blocking(move || {
             let consumer: BaseConsumer = config.create()?;
             question(&consumer)
-        });
-        answer.await.unwrap_or_else(|error| panic!("Kafka at {} answers: {error}", self.bootstrap))
+        })
+        .await
     }
 }
 
