@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "nothing is exported from a test binary; `pub` marks what a module offers")]
 
 mod conformance;
+mod store_alike;
 mod store_conformance;
 mod store_proxy;
 mod store_redis;
