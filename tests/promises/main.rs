@@ -18,6 +18,7 @@ mod examples;
 mod harness;
 mod proof;
 mod rooms;
+mod store_alike;
 mod store_conformance;
 mod store_proxy;
 mod store_redis;

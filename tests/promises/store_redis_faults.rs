@@ -97,6 +97,20 @@ async fn a_lost_reply_to_a_completion_is_found_already_done() {
     assert_eq!(outcome, Some(CompletionOutcome::AlreadyDone));
 }
 
+/// A full Redis refuses the plain write, which says that it was not executed; of the script that follows nobody knows.
+#[tokio::test]
+async fn a_lost_reply_to_a_completion_on_a_full_redis_is_unknown() {
+    let server = RedisServer::start();
+    let mut redis = raw(&server).await;
+    let proxy = Proxy::start(server.port()).await;
+    let worker = worker(&proxy.url());
+    worker.claim(1, b'a').await;
+    cli::<()>(&mut redis, &["CONFIG", "SET", "maxmemory", "1"]).await;
+    proxy.rule(|command| if is(command, "EVAL", "") { Step::LoseReply } else { Step::Pass });
+    let error = worker.0.complete(vec![completion(1, b'a')]).await.pop().unwrap().unwrap_err();
+    assert!(error.may_have_executed(), "{error:?}");
+}
+
 /// A half-open connection: nothing arrives and nobody says so. One connection is given up after three time-outs.
 #[tokio::test]
 async fn time_outs_in_a_row_make_a_new_connection() {

@@ -7,7 +7,7 @@ use redis::{Pipeline, Value};
 use super::claim::millis;
 use super::scripts::{self, Call};
 use super::{Inner, faults, value};
-use crate::store::{Answers, Completion, CompletionOutcome};
+use crate::store::{Answers, Completion, CompletionOutcome, StoreError};
 
 /// Writes done IDs with `SET NX`, so that the window counts from the first completion, then deletes their leases.
 ///
@@ -24,37 +24,30 @@ pub(super) async fn complete(inner: Arc<Inner>, completions: Vec<Completion>) ->
         let done = inner.layout.done(&completion.lease.fingerprint);
         pipeline.cmd("SET").arg(done).arg(value::done(&completion.origin)).arg("NX").arg("PX").arg(window);
     }
-    let mut replies = match inner.link.ask(&pipeline).await {
+    let replies = match inner.link.ask(&pipeline).await {
         Ok(replies) => replies,
         Err(error) => return vec![Err(error); completions.len()],
     };
+    let full: Vec<usize> = (0..replies.len()).filter(|i| is_full(&replies[*i])).collect();
+    let mut answers: Answers<CompletionOutcome> = replies.into_iter().map(|reply| inner.read_set(reply)).collect();
 
     // A full Redis refuses plain writes. Finished work is recorded all the same: it takes less room than its lease.
-    let full: Vec<usize> = (0..replies.len()).filter(|i| is_full(&replies[*i])).collect();
     if !full.is_empty() {
         let call = |i: &usize| Call {
             keys: vec![inner.layout.done(&completions[*i].lease.fingerprint)],
             args: vec![value::done(&completions[*i].origin), window.to_string().into_bytes()],
         };
         let calls: Vec<Call> = full.iter().map(call).collect();
-        // Where this fails as a whole, the answer remains that Redis is full, and the caller completes again.
-        if let Ok(recorded) = scripts::run(&inner.link, &scripts::COMPLETE, &calls).await {
-            for (i, reply) in full.into_iter().zip(recorded) {
-                replies[i] = reply;
-            }
+        let recorded = match scripts::run(&inner.link, &scripts::COMPLETE, &calls).await {
+            Ok(replies) => replies.into_iter().map(|reply| inner.read_set(reply)).collect(),
+            // Not "full" any more: the script may have been executed.
+            Err(error) => vec![Err(error); full.len()],
+        };
+        for (i, answer) in full.into_iter().zip(recorded) {
+            answers[i] = answer;
         }
     }
 
-    let answers: Answers<CompletionOutcome> = replies
-        .into_iter()
-        .map(|reply| {
-            faults::read(inner.link.address(), "SET", reply, |reply| match reply {
-                Value::Okay => Some(CompletionOutcome::Recorded),
-                Value::Nil => Some(CompletionOutcome::AlreadyDone),
-                _ => None,
-            })
-        })
-        .collect();
     let mut delete = redis::cmd("DEL");
     for (completion, _) in completions.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()) {
         delete.arg(inner.layout.lease(&completion.lease.fingerprint));
@@ -65,6 +58,17 @@ pub(super) async fn complete(inner: Arc<Inner>, completions: Vec<Completion>) ->
         inner.link.tell(delete).await;
     }
     answers
+}
+
+impl Inner {
+    /// What `SET NX` answers, as a command or from a script.
+    fn read_set(&self, reply: Value) -> Result<CompletionOutcome, StoreError> {
+        faults::read(self.link.address(), "SET", reply, |reply| match reply {
+            Value::Okay => Some(CompletionOutcome::Recorded),
+            Value::Nil => Some(CompletionOutcome::AlreadyDone),
+            _ => None,
+        })
+    }
 }
 
 fn is_full(reply: &Value) -> bool {

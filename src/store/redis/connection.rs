@@ -230,6 +230,7 @@ async fn connect(mut task: Task, first_pause: Option<Duration>) {
         let Some(shared) = task.shared.upgrade() else { return };
         match shared.attempt().await {
             Ok(live) => {
+                tracing::info!(address = %shared.target.address, "connected to Redis");
                 task.up = true;
                 shared.state.send_replace(State::Up(live));
                 return;

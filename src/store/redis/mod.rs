@@ -3,6 +3,14 @@
 //! Which line decides what: a claim's answer, `claim` (hot path) and `scripts` (rare path); what is written where,
 //! `layout`; what a fault means, `faults`; when a connection is given up, `connection`.
 //!
+//! The least that an operator has to allow (a test keeps this true):
+//! `~hapax:* +info +set +get +del +pexpire +pttl +eval +evalsha`, and `+select` where the URL names a database.
+//! Redis' `maxmemory-policy` has to be `noeviction`, its default: any other silently forgets what was handled.
+//!
+//! Measured on two cores, Redis 7.0.15 and one task on the same machine: a claim and a completion cost Redis 5.1 µs per
+//! ID; 147,000 IDs per second in batches of 500, one after the other, 193,000 with four batches under way. `SET NX`
+//! one by one, waiting for each, which is half the work: 39,000. A done ID takes 136 bytes.
+//!
 //! Valkey is expected to work and is untested.
 
 mod builder;

@@ -56,3 +56,14 @@ pub async fn the_same_token_is_told_the_same_after_idling(bench: &impl Bench) {
     assert_eq!(worker.claim(1, b'b').await, claimed(2));
     assert_eq!(worker.take_over(1, b'b').await, claimed(2));
 }
+
+/// However many ask at once, each over a connection of its own, one gets it.
+pub async fn one_of_many_is_told_claimed(bench: &impl Bench) {
+    let workers: Vec<Worker> = (0..8).map(|_| bench.worker(LONG)).collect();
+    for n in 0..20 {
+        let claims = workers.iter().zip(b'a'..).map(|(worker, name)| worker.claim(n, name));
+        let outcomes = futures_util::future::join_all(claims).await;
+        assert_eq!(outcomes.iter().filter(|outcome| **outcome == claimed(0)).count(), 1, "{outcomes:?}");
+        assert_eq!(outcomes.iter().filter(|o| matches!(o, ClaimOutcome::InFlight { .. })).count(), 7, "{outcomes:?}");
+    }
+}

@@ -174,6 +174,7 @@ macro_rules! conformance {
                     the_same_token_is_mine_and_refreshes
                     the_same_token_is_told_the_same_after_a_takeover
                     the_same_token_is_told_the_same_after_idling
+                    one_of_many_is_told_claimed
                 ]
                 leases: [
                     a_lease_that_ran_out_is_taken_over_only_on_purpose
