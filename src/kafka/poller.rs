@@ -71,13 +71,15 @@ pub(super) struct Poller {
     pub(super) pending: VecDeque<Batch>,
     pending_since: Option<Instant>,
     /// The hand-over is stuck: everything is paused.
-    stalled: bool,
+    pub(super) stalled: bool,
     /// Failed or ending: records are thrown away.
     pub(super) discarding: bool,
     /// On the way out of the group: what is still asked is answered without anybody else.
     pub(super) closing: bool,
 
     last_poll: Instant,
+    #[cfg(test)]
+    pub(super) longest_gap: Duration,
     missing: HashMap<String, Missing>,
     round: Round,
     names: Names,
@@ -129,6 +131,8 @@ impl Poller {
             discarding: false,
             closing: false,
             last_poll: Instant::now(),
+            #[cfg(test)]
+            longest_gap: Duration::ZERO,
             missing: HashMap::new(),
             round: Round::default(),
             names: Names::default(),
@@ -160,6 +164,10 @@ impl Poller {
         let started = Instant::now();
         if started.duration_since(self.last_poll) > self.poll_interval {
             self.poll_gap(started.duration_since(self.last_poll));
+        }
+        #[cfg(test)]
+        {
+            self.longest_gap = self.longest_gap.max(started.duration_since(self.last_poll));
         }
         let consumer = self.consumer.clone();
         let mut empty = 0;

@@ -79,6 +79,16 @@ pub(super) enum Command {
     /// Keeps the poll thread from polling, as a process does that the operating system stopped.
     #[cfg(test)]
     Freeze(Duration),
+    #[cfg(test)]
+    Inspect(oneshot::Sender<Inspection>),
+}
+
+/// What only the poll thread knows.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Inspection {
+    pub(super) stalled: bool,
+    pub(super) longest_gap: Duration,
 }
 
 /// The thread's ends of what it shares with the handle.
@@ -192,6 +202,18 @@ impl Source {
     #[cfg(test)]
     pub(super) async fn freeze(&self, time: Duration) {
         self.send(Command::Freeze(time)).await;
+    }
+
+    #[cfg(test)]
+    pub(super) async fn commands_closed(&self) {
+        self.commands.closed().await;
+    }
+
+    #[cfg(test)]
+    pub(super) async fn inspect(&self) -> Inspection {
+        let (told, answer) = oneshot::channel();
+        self.send(Command::Inspect(told)).await;
+        answer.await.expect("the poll thread answers")
     }
 
     async fn send(&self, command: Command) {

@@ -142,6 +142,10 @@ impl Poller {
             Command::Close { limit, closed } => return Some(End::Close { limit, closed }),
             #[cfg(test)]
             Command::Freeze(time) => std::thread::sleep(time),
+            #[cfg(test)]
+            Command::Inspect(told) => {
+                told.send(super::source::Inspection { stalled: self.stalled, longest_gap: self.longest_gap }).ok();
+            }
         }
         None
     }

@@ -1,0 +1,197 @@
+//! Partitions that come and go.
+
+use std::time::Duration;
+
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use tokio::sync::mpsc::error::TryRecvError;
+
+use super::super::SourceEvent;
+use super::cluster::{Cluster, Member, numbers, sorted};
+
+#[tokio::test]
+async fn cooperative_members_hand_over_only_what_moves() {
+    let cluster = Cluster::new(2);
+    cluster.produce(0, 0..10);
+    cluster.produce(1, 10..20);
+    let mut first = cluster.start().await;
+    let all = first.assigned().await;
+    first.take(20).await;
+
+    let mut second = cluster.start().await;
+    let moving = first.revoke_requested().await;
+    assert_eq!(moving.len(), 1, "one partition stays");
+    let staying = all.iter().find(|each| **each != moving[0]).expect("the other partition").clone();
+
+    // The drain: commits are answered, so the thread polls; the other member has to wait.
+    for offset in 1..=4 {
+        assert_eq!(first.commit(&moving[0], offset).await, Ok(()));
+    }
+    assert_eq!(second.events.control.try_recv().err(), Some(TryRecvError::Empty));
+
+    first.source.commit(moving[0].clone(), 6).await;
+    first.source.revoke_done(moving.clone()).await;
+    let SourceEvent::Committed { offset: 6, result: Ok(()), .. } = first.next().await else {
+        panic!("the last commit is answered before the partition is given back")
+    };
+    let taken = second.assigned().await;
+    assert_eq!(taken[0].partition, moving[0].partition);
+    let start = if moving[0].partition.partition() == 0 { 6 } else { 16 };
+    assert_eq!(numbers(&second.take(4).await), (start..start + 4).collect::<Vec<_>>());
+
+    // The partition that stayed kept its epoch; the one that moved may not commit any more.
+    assert_eq!(first.commit(&staying, 3).await, Ok(()));
+    assert!(first.commit(&moving[0], 9).await.is_err());
+    first.close().await;
+    second.close().await;
+}
+
+#[tokio::test]
+async fn eager_members_give_everything_back_first() {
+    let cluster = Cluster::new(2);
+    let mut settings = cluster.settings();
+    settings.assignment_strategy = "range".to_owned();
+    let mut first = Member::start(settings.clone()).await;
+    let all = first.assigned().await;
+
+    let mut second = Member::start(settings).await;
+    assert_eq!(first.revoke_requested().await, all);
+    assert_eq!(first.commit(&all[0], 0).await, Ok(()));
+    first.source.revoke_done(vec![all[0].clone()]).await;
+    first.source.inspect().await;
+    assert_eq!(second.events.control.try_recv().err(), Some(TryRecvError::Empty), "one is not done yet");
+    first.source.revoke_done(vec![all[1].clone()]).await;
+
+    let (mine, yours) = (first.assigned().await, second.assigned().await);
+    assert_eq!((mine.len(), yours.len()), (1, 1));
+    assert_ne!(mine[0].partition, yours[0].partition);
+    assert!(mine[0].epoch > all[0].epoch && mine[0].epoch > all[1].epoch);
+    assert!(first.commit(&all[0], 1).await.is_err());
+    first.close().await;
+    second.close().await;
+}
+
+#[tokio::test]
+async fn partitions_that_nobody_drains_are_given_back_at_the_deadline() {
+    let cluster = Cluster::new(2);
+    cluster.produce(0, 0..5);
+    cluster.produce(1, 0..5);
+    let mut settings = cluster.settings();
+    settings.max_poll_interval = Duration::from_secs(4);
+    settings.drain_limit = Duration::from_secs(1);
+    let mut first = Member::start(settings.clone()).await;
+    first.assigned().await;
+    first.take(10).await;
+    let mut second = Member::start(settings).await;
+    let moving = first.revoke_requested().await;
+    assert_eq!(second.assigned().await[0].partition, moving[0].partition);
+    assert!(first.source.inspect().await.longest_gap < Duration::from_secs(1), "it polled during the drain");
+    // Too late, and harmless.
+    first.source.revoke_done(moving.clone()).await;
+    assert!(first.commit(&moving[0], 5).await.is_err());
+    first.close().await;
+    second.close().await;
+    assert_eq!(cluster.committed(2), [None, None]);
+}
+
+#[tokio::test]
+async fn a_session_that_ended_loses_the_partitions_without_a_commit() {
+    let cluster = Cluster::new(2);
+    cluster.produce(0, 0..10);
+    let mut member = cluster.start().await;
+    let all = member.assigned().await;
+    member.take(10).await;
+    let ended = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID];
+    cluster.mock().request_errors(RDKafkaApiKey::Heartbeat, &ended);
+    assert_eq!(member.lost().await, all);
+    assert!(member.commit(&all[0], 10).await.is_err());
+    let again = member.assigned().await;
+    assert!(again[0].epoch > all[1].epoch);
+    assert_eq!(numbers(&member.take(10).await), (0..10).collect::<Vec<_>>());
+    member.close().await;
+    assert_eq!(cluster.committed(2), [None, None]);
+}
+
+#[tokio::test]
+async fn a_session_that_ends_during_a_drain_loses_the_partitions() {
+    let cluster = Cluster::new(2);
+    let mut first = cluster.start().await;
+    first.assigned().await;
+    let mut second = cluster.start().await;
+    let moving = first.revoke_requested().await;
+    let ended = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID];
+    cluster.mock().request_errors(RDKafkaApiKey::OffsetCommit, &ended);
+    assert!(first.commit(&moving[0], 1).await.is_err());
+    first.source.revoke_done(moving).await;
+    // Both find their way back into the group, whichever of them is told first.
+    let mut held = std::collections::BTreeSet::new();
+    while held.len() < 2 {
+        held.clear();
+        for member in [&mut first, &mut second] {
+            while let Ok(Some(event)) =
+                tokio::time::timeout(Duration::from_secs(3), member.events.control.recv()).await
+            {
+                match event {
+                    SourceEvent::RevokeRequested(assignments) => member.source.revoke_done(assignments).await,
+                    SourceEvent::Assigned(assignments) => {
+                        held.extend(sorted(assignments).into_iter().map(|each| each.partition));
+                    }
+                    SourceEvent::Lost(_) => {}
+                    other => panic!("{other:?}"),
+                }
+                if held.len() == 2 {
+                    break;
+                }
+            }
+        }
+    }
+    first.close().await;
+    second.close().await;
+    assert_eq!(cluster.committed(2), [None, None]);
+}
+
+#[tokio::test]
+async fn a_gap_in_polling_loses_the_partitions_and_joins_the_group_anew() {
+    let cluster = Cluster::new(2);
+    cluster.produce(0, 0..10);
+    let mut settings = cluster.settings();
+    // The session outlives the gap: librdkafka's own thread sends heartbeats, and may not notice so short a gap.
+    settings.max_poll_interval = Duration::from_millis(2100);
+    settings.drain_limit = Duration::from_secs(1);
+    let mut member = Member::start(settings).await;
+    let all = member.assigned().await;
+    member.take(10).await;
+    member.source.freeze(Duration::from_millis(2200)).await;
+    member.source.commit(all[0].clone(), 10).await;
+    let mut lost = Vec::new();
+    let again = loop {
+        match member.next().await {
+            SourceEvent::Lost(assignments) => lost.extend(assignments),
+            SourceEvent::Committed { result, .. } => assert!(result.is_err(), "nothing is committed after a gap"),
+            SourceEvent::Assigned(assignments) => break sorted(assignments),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(sorted(lost), all);
+    assert_eq!(again.len(), 2);
+    assert!(again[0].epoch > all[1].epoch);
+    assert_eq!(numbers(&member.take(10).await), (0..10).collect::<Vec<_>>());
+    assert_eq!(member.commit(&again[0], 10).await, Ok(()));
+    member.close().await;
+}
+
+#[tokio::test]
+async fn a_partition_that_was_paused_comes_back_awake() {
+    let cluster = Cluster::new(1);
+    cluster.produce(0, 0..3);
+    let mut member = cluster.start().await;
+    let all = member.assigned().await;
+    member.take(3).await;
+    member.source.pause(all[0].clone()).await;
+    member.source.inspect().await;
+    let ended = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID];
+    cluster.mock().request_errors(RDKafkaApiKey::Heartbeat, &ended);
+    assert_eq!(member.lost().await, all);
+    member.assigned().await;
+    assert_eq!(numbers(&member.take(3).await), [0, 1, 2]);
+    member.close().await;
+}

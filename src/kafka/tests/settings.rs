@@ -1,0 +1,99 @@
+//! What may be set, and what is said of the rest.
+
+use std::time::Duration;
+
+use super::super::{KafkaSettings, SourceError};
+
+fn with(name: &str, value: &str) -> KafkaSettings {
+    let mut settings = KafkaSettings::new("localhost:9092", "workers", ["orders"]);
+    settings.properties.insert(name.to_owned(), value.to_owned());
+    settings
+}
+
+fn problem(settings: &KafkaSettings) -> String {
+    match settings.validate() {
+        Err(error @ SourceError::Setting { .. }) => {
+            assert!(error.is_configuration());
+            error.to_string()
+        }
+        other => panic!("a refusal was expected, not {other:?}"),
+    }
+}
+
+#[test]
+fn unsafe_properties_are_refused_with_the_reason() {
+    for (name, value, part) in [
+        ("enable.auto.commit", "true", "committed by hand"),
+        ("auto.commit.enable", "true", "committed by hand"),
+        ("enable.auto.offset.store", "true", "only once its record was handled"),
+        ("enable.partition.eof", "true", "is no record"),
+        ("auto.offset.reset", "latest", "a silent reset would skip records"),
+        ("group.protocol", "consumer", "fatal error when `max.poll.interval.ms`"),
+        ("group.id", "others", "set `group` instead"),
+        ("bootstrap.servers", "elsewhere:9092", "set `brokers` instead"),
+        ("group.instance.id", "one", "set `static_member` instead"),
+    ] {
+        let text = problem(&with(name, value));
+        assert!(text.starts_with(&format!("`{name}`: ")) && text.contains(part), "{text}");
+    }
+}
+
+#[test]
+fn safe_values_of_forced_properties_and_other_properties_are_accepted() {
+    for (name, value) in [
+        ("enable.auto.commit", "false"),
+        ("auto.offset.reset", "error"),
+        ("group.protocol", "classic"),
+        ("isolation.level", "read_uncommitted"),
+        ("partition.assignment.strategy", "range"),
+        ("max.partition.fetch.bytes", "1000"),
+        ("client.rack", "a"),
+    ] {
+        with(name, value).validate().expect(name);
+    }
+    let config = with("isolation.level", "read_uncommitted").client_config().expect("it is valid");
+    assert_eq!(config.get("isolation.level"), Some("read_uncommitted"));
+    let config = with("client.rack", "a").client_config().expect("it is valid");
+    for (name, value) in [
+        ("enable.auto.commit", "false"),
+        ("enable.auto.offset.store", "false"),
+        ("enable.partition.eof", "false"),
+        ("auto.offset.reset", "error"),
+        ("isolation.level", "read_committed"),
+        ("partition.assignment.strategy", "cooperative-sticky"),
+        ("socket.keepalive.enable", "true"),
+    ] {
+        assert_eq!(config.get(name), Some(value));
+    }
+}
+
+#[test]
+fn librdkafkas_own_refusals_name_the_property_and_never_the_value() {
+    assert_eq!(problem(&with("fetch.mim.bytes", "1")), "`fetch.mim.bytes`: librdkafka knows no such property");
+    let text = problem(&with("fetch.min.bytes", "hunter2"));
+    assert!(text.starts_with("`fetch.min.bytes`: librdkafka does not accept its value"), "{text}");
+    assert!(!text.contains("hunter2"));
+}
+
+#[test]
+fn settings_that_contradict_each_other_are_refused() {
+    let mut settings = KafkaSettings::new("localhost:9092", "workers", ["orders"]);
+    settings.drain_limit = Duration::from_secs(200);
+    assert!(problem(&settings).contains("at most half the poll interval"));
+    let mut settings = with("max.poll.interval.ms", "8000");
+    settings.properties.insert("session.timeout.ms".to_owned(), "6000".to_owned());
+    assert!(problem(&settings).contains("at most half the poll interval"), "the property holds, not the setting");
+    for (brokers, group, topics) in [("", "g", vec!["t"]), ("b:1", " ", vec!["t"]), ("b:1", "g", vec![])] {
+        assert!(problem(&KafkaSettings::new(brokers, group, topics)).contains("it is empty"));
+    }
+    assert!(problem(&KafkaSettings::new("b:1", "g", ["^orders.*"])).contains("a pattern is not accepted"));
+}
+
+#[test]
+fn secrets_are_never_shown() {
+    for name in ["sasl.password", "ssl.key.pem", "sasl.oauthbearer.client.secret", "sasl.oauthbearer.config"] {
+        let shown = format!("{:?}", with(name, "hunter2"));
+        assert!(shown.contains(name) && !shown.contains("hunter2"), "{shown}");
+    }
+    assert!(format!("{:?}", with("client.rack", "a")).contains("\"client.rack\": \"a\""));
+}
