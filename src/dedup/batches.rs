@@ -46,18 +46,6 @@ impl<Tag> Batches<Tag> {
         }
     }
 
-    /// How many requests were pushed and are not answered.
-    #[allow(dead_code, reason = "for the driver of the engine")]
-    pub(crate) fn len(&self) -> usize {
-        self.claims.len() + self.completions.len() + self.renewals.len() + self.releases.len()
-    }
-
-    /// Whether nothing is gathered nor under way.
-    #[allow(dead_code, reason = "for the driver of the engine")]
-    pub(crate) fn is_idle(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Waits for the next round trip of any kind; pending for ever while all are idle.
     ///
     /// # Cancel safety

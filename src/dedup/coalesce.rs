@@ -4,7 +4,9 @@
 //! per round trip.
 
 use std::collections::VecDeque;
-use std::future::{Future, poll_fn};
+use std::future::Future;
+#[cfg(test)]
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::{fmt, mem};
@@ -56,14 +58,14 @@ impl<Tag, Req, Res> Coalescer<Tag, Req, Res> {
     }
 
     /// Caps a batch; at least one.
-    #[allow(dead_code, reason = "for the driver of the engine")]
+    #[cfg(test)]
     pub(crate) fn max_batch(mut self, items: usize) -> Self {
         self.max_batch = items.max(1);
         self
     }
 
     /// How many round trips may overlap; at least one. Two hide the time between an answer and the next batch.
-    #[allow(dead_code, reason = "for the driver of the engine")]
+    #[cfg(test)]
     pub(crate) fn max_under_way(mut self, round_trips: usize) -> Self {
         self.max_under_way = round_trips.max(1);
         self
@@ -80,13 +82,13 @@ impl<Tag, Req, Res> Coalescer<Tag, Req, Res> {
     }
 
     /// Whether nothing is gathered nor under way.
-    #[allow(dead_code, reason = "for the driver of the engine")]
+    #[cfg(test)]
     pub(crate) fn is_idle(&self) -> bool {
         self.len == 0
     }
 
     /// How many requests were pushed and are not answered.
-    #[allow(dead_code, reason = "for the driver of the engine")]
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.len
     }
@@ -97,7 +99,7 @@ impl<Tag, Req, Res> Coalescer<Tag, Req, Res> {
     ///
     /// Cancel safe: round trips live in the coalescer, not in the returned future. They advance only while it is
     /// polled.
-    #[allow(dead_code, reason = "for the driver of the engine")]
+    #[cfg(test)]
     pub(crate) async fn next(&mut self) -> Tagged<Tag, Res> {
         poll_fn(|cx| self.poll_next(cx)).await
     }

@@ -10,6 +10,8 @@ use super::{Action, Engine, WorkId};
 
 /// The delay before a claim without an answer is sent again for the first time; it doubles.
 const FIRST_DELAY: Duration = Duration::from_millis(20);
+/// How long a parked record waits before it is asked for again for the first time; it doubles.
+const FIRST_PARK: Duration = Duration::from_millis(5);
 /// The longest delay before a claim or a completion is sent again.
 pub(super) const LONGEST_DELAY: Duration = Duration::from_secs(2);
 
@@ -111,11 +113,15 @@ impl Engine {
         let head = self.is_head(id);
         let Some(work) = self.work_mut(id) else { return };
         (work.token, work.hold) = (None, None);
+        let asked = work.asked;
+        work.asked = asked.saturating_add(u32::from(head));
         let (part, fingerprint, record) = (work.part, work.fingerprint, work.record.clone());
         match remaining {
             Some(remaining) if head => {
                 self.observer.on_park(&record, Some(remaining));
-                let wait = remaining.clamp(Duration::from_millis(1), self.config.park_interval());
+                // Most claims are held for milliseconds only: ask soon, then less and less often.
+                let wait = (FIRST_PARK * (1 << asked.min(10))).min(remaining).min(self.config.park_interval());
+                let wait = wait.max(Duration::from_millis(1));
                 // The question is asked again under the same ownership, so a twin in this process keeps waiting.
                 self.enter(id, Stage::Parked(self.now + wait));
                 self.parked(part);

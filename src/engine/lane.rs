@@ -74,6 +74,7 @@ impl Engine {
             token: None,
             hold: None,
             suspected: None,
+            asked: 0,
             unwanted: false,
             counted: 0,
             unavailable: 0,

@@ -88,6 +88,8 @@ pub(super) struct Work {
     pub(super) hold: Option<Hold>,
     /// Attempts that the store told of when it said that the lease ran out; `None` once it said anything else.
     pub(super) suspected: Option<u32>,
+    /// How often it was asked for at the head of its lane, and was in flight elsewhere.
+    pub(super) asked: u32,
     /// Whether the claim under way is to be given back as soon as it is answered.
     pub(super) unwanted: bool,
     /// Starts counted, this one included; zero before the first.

@@ -189,7 +189,7 @@ impl Poller {
             let round = &self.round;
             let full = round.records >= ROUND_RECORDS || round.bytes >= ROUND_BYTES;
             // While stalled, a record came from a partition that is not paused yet: pause it before it sends more.
-            if full || self.stalled || (round.records % 32 == 0 && started.elapsed() > ROUND_TIME) {
+            if full || self.stalled || (round.records.is_multiple_of(32) && started.elapsed() > ROUND_TIME) {
                 break true;
             }
         };

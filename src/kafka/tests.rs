@@ -22,7 +22,8 @@ async fn records_arrive_owned_and_whole() {
         .insert(Header { key: "empty", value: Some("") })
         .insert(Header { key: "null", value: None::<&str> })
         .insert(Header { key: "ce_id", value: Some("8") });
-    cluster.send(BaseRecord::to(TOPIC).key("key").payload(&b"payload"[..]).timestamp(1_700_000_000_123).headers(headers));
+    cluster
+        .send(BaseRecord::to(TOPIC).key("key").payload(&b"payload"[..]).timestamp(1_700_000_000_123).headers(headers));
     cluster.send(BaseRecord::to(TOPIC).key("tombstone"));
     cluster.send(BaseRecord::to(TOPIC).payload(&b""[..]).headers(bad_headers()));
 

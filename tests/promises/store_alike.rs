@@ -6,7 +6,7 @@ use std::time::Duration;
 use hapax::store::{
     Answers, Claim, ClaimOutcome, Completion, Lease, LeaseTerms, MemoryStore, Release, State, StoreError,
 };
-use rand::rngs::SmallRng;
+use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::conformance::{Bench, LONG, Worker, id, origin, token, until};
@@ -43,7 +43,7 @@ fn timeless_state(state: State) -> State {
 async fn redis_answers_as_memory_does() {
     let seed: u64 = rand::random();
     println!("seed {seed}");
-    let mut rng = SmallRng::seed_from_u64(seed);
+    let mut rng = StdRng::seed_from_u64(seed);
     let (memory, redis) = (MemoryStore::new(LONG), Redis::new());
     let dying = LeaseTerms { lease: Duration::from_millis(1), ..LONG };
     let both = |terms| [Worker(Arc::new(memory.with_terms(terms))), redis.worker(terms)];

@@ -127,8 +127,7 @@ async fn a_session_that_ends_during_a_drain_loses_the_partitions() {
     while held.len() < 2 {
         held.clear();
         for member in [&mut first, &mut second] {
-            while let Ok(Some(event)) =
-                tokio::time::timeout(Duration::from_secs(3), member.events.control.recv()).await
+            while let Ok(Some(event)) = tokio::time::timeout(Duration::from_secs(3), member.events.control.recv()).await
             {
                 match event {
                     SourceEvent::RevokeRequested(assignments) => member.source.revoke_done(assignments).await,
