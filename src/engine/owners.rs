@@ -32,7 +32,7 @@ impl Owners {
     }
 
     /// Who has an ID.
-    fn of(&self, fingerprint: &Fingerprint) -> Option<WorkId> {
+    pub(super) fn of(&self, fingerprint: &Fingerprint) -> Option<WorkId> {
         self.0.get(fingerprint).map(|owner| owner.work)
     }
 

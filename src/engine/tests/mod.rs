@@ -8,4 +8,5 @@ mod harness;
 mod leases;
 mod pauses;
 mod suspects;
+mod sim;
 mod tracker;

@@ -1,0 +1,176 @@
+//! What must hold after every step.
+
+use super::super::super::*;
+use super::facts::Sometimes;
+use super::plan::What;
+use super::store::id_of;
+use super::worker::{Answer, Asked};
+use super::world::{World, register};
+use crate::record::Offset;
+use crate::store::Claim;
+
+impl World {
+    /// Whether a record's effect happened, by the effects themselves.
+    fn has_effect(&self, partition: usize, index: usize) -> bool {
+        match self.plan.log[partition][index].what {
+            What::Id(id) => self.facts.fates.get(&id).is_some_and(|fate| fate.effects > 0),
+            What::Process => self.facts.plain.contains_key(&(partition, index)),
+            What::Missing => false,
+        }
+    }
+
+    /// Whether a record needs nothing more.
+    fn is_over(&self, partition: usize, index: usize) -> bool {
+        let done = match self.plan.log[partition][index].what {
+            What::Id(id) => self.facts.fates.get(&id).is_some_and(|fate| fate.done),
+            _ => true,
+        };
+        done && self.has_effect(partition, index)
+    }
+
+    /// The index of the first record before `end` that has had no effect.
+    fn unhandled_before(&self, partition: usize, end: usize) -> Option<usize> {
+        (0..end).find(|index| !self.has_effect(partition, *index))
+    }
+
+    pub(super) fn check_claim(&mut self, who: usize, work: WorkId, claim: &Claim) {
+        let token = claim.lease.token;
+        let (partition, offset) = (claim.origin.partition.partition(), claim.origin.offset);
+        if self.workers[who].released.contains(&token) {
+            return self.fail(format!("w{who} uses {token:?} again after its release"));
+        }
+        let id = What::Id(id_of(&claim.lease));
+        if self.workers[who].runs.values().any(|run| run.what == id && run.effect) {
+            return self.fail(format!("w{who} claims {id:?}, whose effect it knows of"));
+        }
+        let log = &self.plan.log[partition as usize];
+        let index = log.iter().position(|entry| entry.offset == offset).expect("in the log");
+        if claim.takes_over
+            && let Some(before) = self.unhandled_before(partition as usize, index)
+        {
+            return self.fail(format!("w{who} takes {partition}@{offset} over before {before} was handled"));
+        }
+        if self.workers[who].parked.get(&partition).is_some_and(|parked| offset > *parked) {
+            return self.fail(format!("w{who} claims {partition}@{offset} behind a parked head"));
+        }
+        let worker = &mut self.workers[who];
+        worker.token_of.insert(work, token);
+        if let Some(asked) = worker.asked.get_mut(&token) {
+            asked.answer = Answer::Awaited;
+            return;
+        }
+        let Some(owned) = worker.owned.get(&(partition as usize)) else {
+            return self.fail(format!("w{who} claims for {partition}, which it does not have"));
+        };
+        let assignment = owned.assignment.clone();
+        let asked = Asked { assignment, partition, offset, answer: Answer::Awaited, was_unknown: false };
+        if !self.facts.tokens.contains_key(&token) {
+            register(self, who, token, asked);
+        }
+    }
+
+    pub(super) fn check_start(&mut self, who: usize, partition: usize, index: usize, alone: bool) {
+        let worker = &self.workers[who];
+        let (exposed, bound) = (worker.runs.len() + 1, self.plan.config.max_exposed);
+        let at = format!("w{who} starts {partition}@{}", self.plan.log[partition][index].offset);
+        if exposed > bound {
+            return self.fail(format!("{at} with {exposed} exposed, {bound} at most"));
+        }
+        if !worker.owned.get(&partition).is_some_and(|owned| !owned.revoking) {
+            return self.fail(format!("{at} of a partition that it does not have any more"));
+        }
+        let what = self.plan.log[partition][index].what;
+        if matches!(what, What::Id(_)) && worker.runs.values().any(|run| run.what == what) {
+            return self.fail(format!("{at} while it handles the same ID"));
+        }
+        if worker.runs.values().any(|run| !run.ended && (run.alone || alone)) {
+            return self.fail(format!("{at} beside a suspect that has to run alone"));
+        }
+        if let Some(before) = self.unhandled_before(partition, index) {
+            let before = self.plan.log[partition][before].offset;
+            self.fail(format!("{at} before {before} was handled"));
+        }
+    }
+
+    pub(super) fn check_commit(&mut self, who: usize, assignment: &Assignment, offset: Offset) {
+        let partition = assignment.partition.partition() as usize;
+        if self.workers[who].closed.contains(assignment) {
+            return self.fail(format!("w{who} commits {assignment:?} after it was given up"));
+        }
+        let log = &self.plan.log[partition];
+        let end = log.partition_point(|entry| entry.offset < offset);
+        if let Some(lost) = (0..end).find(|index| !self.has_effect(partition, *index)) {
+            let lost = log[lost].offset;
+            return self.fail(format!("LOST: w{who} commits {partition} up to {offset}, {lost} was never handled"));
+        }
+        if let Some(early) = (0..end).find(|index| !self.is_over(partition, *index)) {
+            let early = log[early].offset;
+            return self.fail(format!("w{who} commits {partition} up to {offset}, {early} is not recorded as done"));
+        }
+        let before = self.workers[who].commits.insert(assignment.clone(), (offset, false));
+        if let Some((before, refused)) = before
+            && (offset < before || (offset == before && !refused))
+        {
+            self.fail(format!("w{who} commits {partition} up to {offset} after {before}"));
+        }
+    }
+
+    pub(super) fn check_revoke_done(&mut self, who: usize, assignments: &[Assignment]) {
+        let worker = &self.workers[who];
+        let under_way = |assignment: &Assignment| {
+            worker.runs.values().any(|run| run.assignment == *assignment)
+                || worker.asked.values().any(|asked| asked.assignment == *assignment)
+                || worker.is_releasing(self.now, |releasing| releasing == assignment)
+        };
+        let lost = |assignment: &Assignment| worker.closed.contains(assignment);
+        let early = assignments.iter().any(|assignment| !lost(assignment) && under_way(assignment));
+        let now = worker.local(self.now);
+        let over = worker.revoke_deadlines.iter().any(|(parts, deadline)| parts == assignments && *deadline <= now);
+        if early && !over {
+            let what = format!("{:?} {:?} {:?}", worker.runs, worker.asked, worker.releasing);
+            self.fail(format!("w{who} gives {assignments:?} back while something of it is under way: {what}"));
+        }
+    }
+
+    /// What must hold in a worker between two steps.
+    pub(super) fn check_worker(&mut self, who: usize) {
+        let worker = &self.workers[who];
+        if worker.engine.exposed() != worker.runs.len() {
+            let (counted, real) = (worker.engine.exposed(), worker.runs.len());
+            return self.fail(format!("w{who} counts {counted} exposed, {real} are"));
+        }
+        let behind = worker.asked.values().find(|asked| {
+            asked.answer == Answer::Held
+                && worker.parked.get(&asked.partition).is_some_and(|parked| asked.offset > *parked)
+                && worker.owned.values().any(|owned| owned.assignment == asked.assignment)
+        });
+        if let Some(asked) = behind {
+            let (partition, offset) = (asked.partition, asked.offset);
+            return self.fail(format!("w{who} keeps its claim of {partition}@{offset} behind a parked head"));
+        }
+        let (told, known) = (worker.settled + worker.engine.in_flight(), worker.delivered);
+        if told > known || (told < known && !worker.dropped) {
+            return self.fail(format!("w{who} was delivered {known} records and tells of {told}"));
+        }
+        if !worker.parked.is_empty() && !worker.in_process_deadlock && worker.has_deadlock() {
+            self.workers[who].in_process_deadlock = true;
+            self.counts.reached(Sometimes::InProcessDeadlock);
+        }
+    }
+
+    /// What must hold when all is over.
+    pub(super) fn check_end(&mut self) {
+        for partition in 0..self.plan.log.len() {
+            let end = self.plan.end(partition);
+            if let Some(lost) = (0..end).find(|index| !self.has_effect(partition, *index)) {
+                return self.fail(format!("LOST: {lost} of {partition}"));
+            }
+        }
+        let silent = self.facts.fates.iter().find(|(_, fate)| {
+            fate.effects > 1 && fate.crashes + fate.overruns + fate.losses == 0
+        });
+        if let Some((id, fate)) = silent.map(|(id, fate)| (*id, format!("{fate:?}"))) {
+            self.fail(format!("the effect of {id} was repeated: {fate}"));
+        }
+    }
+}

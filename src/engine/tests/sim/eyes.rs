@@ -1,0 +1,53 @@
+//! What an engine told while it took one event.
+
+use parking_lot::Mutex;
+
+use super::super::super::*;
+use crate::observe::DuplicateBy;
+use crate::record::{Offset, Record};
+use crate::store::Verdict;
+use std::time::Duration;
+
+#[derive(Clone, Debug)]
+pub(super) enum Seen {
+    Delivered(usize),
+    Duplicate(i32, Offset),
+    Park(i32, Offset),
+    Handled,
+    Complete(Verdict),
+    Stop(i32, Offset, String),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Eyes(Mutex<Vec<Seen>>);
+
+impl Eyes {
+    pub(super) fn take(&self) -> Vec<Seen> {
+        std::mem::take(&mut self.0.lock())
+    }
+
+    fn see(&self, seen: Seen) {
+        self.0.lock().push(seen);
+    }
+}
+
+impl Observer for Eyes {
+    fn on_delivered(&self, _: &TopicPartition, records: usize) {
+        self.see(Seen::Delivered(records));
+    }
+    fn on_duplicate(&self, record: &Record, _: DuplicateBy) {
+        self.see(Seen::Duplicate(record.partition().partition(), record.offset()));
+    }
+    fn on_park(&self, record: &Record, _: Option<Duration>) {
+        self.see(Seen::Park(record.partition().partition(), record.offset()));
+    }
+    fn on_handled(&self, _: &Record, _: u32, _: Duration) {
+        self.see(Seen::Handled);
+    }
+    fn on_complete(&self, _: &Record, verdict: Verdict) {
+        self.see(Seen::Complete(verdict));
+    }
+    fn on_stop(&self, partition: &TopicPartition, offset: Offset, reason: &str) {
+        self.see(Seen::Stop(partition.partition(), offset, reason.to_owned()));
+    }
+}

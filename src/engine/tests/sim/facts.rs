@@ -1,0 +1,116 @@
+//! What really happened, by the effects themselves; and how often the rare things were reached.
+
+use std::collections::HashMap;
+use std::ops::AddAssign;
+
+use super::store::Id;
+use crate::store::Token;
+
+/// Things that must be reached often, or the simulation would prove nothing about them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sometimes {
+    TakeoverAfterExpiry,
+    UnknownClaimResolved,
+    StaleCompletionAfterRevoke,
+    CrossWorkerDeadlock,
+    InProcessDeadlock,
+    SuspectRanAlone,
+    GhostLease,
+    RepeatedEffect,
+    Overrun,
+    CrashWhileExposed,
+    FencedCommit,
+    SettledByTwin,
+    LateAfterRevoke,
+    Condemned,
+    ShutDown,
+}
+
+pub(super) const SOMETIMES: [Sometimes; 15] = {
+    use Sometimes::*;
+    [
+        TakeoverAfterExpiry,
+        UnknownClaimResolved,
+        StaleCompletionAfterRevoke,
+        CrossWorkerDeadlock,
+        InProcessDeadlock,
+        SuspectRanAlone,
+        GhostLease,
+        RepeatedEffect,
+        Overrun,
+        CrashWhileExposed,
+        FencedCommit,
+        SettledByTwin,
+        LateAfterRevoke,
+        Condemned,
+        ShutDown,
+    ]
+};
+
+/// How often each was reached.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts([u64; SOMETIMES.len()]);
+
+impl Counts {
+    pub(super) fn reached(&mut self, what: Sometimes) {
+        self.0[what as usize] += 1;
+    }
+
+    pub(super) fn of(&self, what: Sometimes) -> u64 {
+        self.0[what as usize]
+    }
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.0.iter_mut().zip(other.0).for_each(|(count, other)| *count += other);
+    }
+}
+
+/// What happened to one ID.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fate {
+    pub(super) effects: usize,
+    /// Crashes after an effect and before its completion was acknowledged.
+    pub(super) crashes: usize,
+    /// Takeovers while the owner was alive and exposed.
+    pub(super) overruns: usize,
+    /// Losses of the store while it knew the ID.
+    pub(super) losses: usize,
+    /// Whether it was ever recorded as done.
+    pub(super) done: bool,
+    /// Who recorded it.
+    pub(super) completed_by: Vec<Token>,
+}
+
+impl Fate {
+    /// Whether every effect beyond the first has a fault that explains it.
+    pub(super) fn is_explained(&self) -> bool {
+        self.effects <= 1 + self.crashes + self.overruns + self.losses
+    }
+}
+
+/// What is known of a token outside of the engine that drew it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TokenFact {
+    pub(super) worker: usize,
+    pub(super) started: bool,
+    /// Its owner gave it up, by a release or by dying.
+    pub(super) given_up: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    pub(super) fates: HashMap<Id, Fate>,
+    /// Effects of records without an ID, by partition and index.
+    pub(super) plain: HashMap<(usize, usize), usize>,
+    pub(super) tokens: HashMap<Token, TokenFact>,
+    /// Who was refused a claim because of whom: from, to, for which ID, when.
+    pub(super) refusals: Vec<(usize, usize, Id, u64)>,
+}
+
+impl Facts {
+    pub(super) fn fate(&mut self, id: Id) -> &mut Fate {
+        self.fates.entry(id).or_default()
+    }
+}

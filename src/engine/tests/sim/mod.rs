@@ -1,0 +1,98 @@
+//! A seeded simulation of whole groups of workers: the engine that ships, a store and a group written from the design
+//! page, virtual time, and faults of every kind. First the faults, then everything heals and must come to its end.
+//!
+//! `HAPAX_SIM_SCHEDULES` sets how many schedules run; `HAPAX_SIM_SEED` runs one, and prints its trace if it fails.
+
+mod check;
+mod eyes;
+mod facts;
+mod group;
+mod plan;
+mod store;
+mod worker;
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use facts::{Counts, SOMETIMES};
+use world::World;
+
+/// How many lines of a trace a failure shows.
+const LINES: usize = 4000;
+
+/// Runs one schedule; an error tells what went wrong, with the end of the trace where one was asked for.
+fn run(seed: u64, traced: bool) -> Result<(Counts, u64), String> {
+    let mut world = World::new(seed, traced);
+    // A panic inside of the engine is a failure of this seed like any other.
+    let panicked = catch_unwind(AssertUnwindSafe(|| world.run())).is_err();
+    let failure = world.failure.take().or_else(|| panicked.then(|| "panicked".to_owned()));
+    match failure {
+        None => Ok((world.counts, world.steps)),
+        Some(failure) => {
+            let trace = world.trace.take().unwrap_or_default();
+            let from = trace.len().saturating_sub(LINES);
+            let head = trace.iter().take(if from > 0 { 2 } else { 0 });
+            let lines: Vec<&str> = head.chain(&trace[from..]).map(String::as_str).collect();
+            Err(format!("{}\n{failure}", lines.join("\n")))
+        }
+    }
+}
+
+fn variable(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| value.parse().expect("a number"))
+}
+
+#[test]
+fn simulation() {
+    if let Some(seed) = variable("HAPAX_SIM_SEED") {
+        if let Err(failure) = run(seed, true) {
+            panic!("seed {seed}:\n{failure}");
+        }
+        return;
+    }
+    let schedules = variable("HAPAX_SIM_SCHEDULES").unwrap_or(if cfg!(debug_assertions) { 4_000 } else { 20_000 });
+    let next = AtomicU64::new(0);
+    let total = Mutex::new((Counts::default(), Vec::new(), Vec::new()));
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= schedules || !total.lock().1.is_empty() {
+                        return;
+                    }
+                    match run(seed, false) {
+                        Ok((counts, steps)) => {
+                            let mut total = total.lock();
+                            total.0 += counts;
+                            total.2.push(steps);
+                        }
+                        Err(_) => total.lock().1.push(seed),
+                    }
+                }
+            });
+        }
+    });
+    let (counts, failed, mut steps) = total.into_inner();
+    if let Some(seed) = failed.first() {
+        let failure = run(*seed, true).expect_err("it failed before");
+        panic!("{failure}\nHAPAX_SIM_SEED={seed} runs this schedule alone");
+    }
+    steps.sort_unstable();
+    let median = steps[steps.len() / 2];
+    let reached: Vec<String> = SOMETIMES.iter().map(|what| format!("{what:?} {}", counts.of(*what))).collect();
+    let summary = format!("{schedules} schedules, median {median} steps; {}", reached.join(", "));
+    if schedules >= 4_000 {
+        let enough = schedules / 200;
+        let rare: Vec<_> = SOMETIMES.iter().filter(|what| counts.of(**what) < enough).collect();
+        assert!(rare.is_empty(), "reached too seldom: {rare:?}; {summary}");
+        assert!(median >= 200, "schedules are too short: {summary}");
+    }
+    if variable("HAPAX_SIM_SUMMARY").is_some() {
+        panic!("as asked for: {summary}");
+    }
+}

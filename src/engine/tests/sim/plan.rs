@@ -1,0 +1,247 @@
+//! What one schedule is made of, drawn from its seed: the log, what handlers do, the settings, the faults.
+
+use rand::rngs::StdRng;
+use rand::seq::{IndexedMutRandom, IndexedRandom, SliceRandom};
+use rand::Rng;
+
+use super::store::Id;
+use super::super::super::EngineConfig;
+use crate::record::{Offset, Record, TopicPartition};
+use std::time::Duration;
+
+pub(super) const MS: u64 = 1000;
+pub(super) const LEASE: u64 = 1200 * MS;
+pub(super) const GRACE: u64 = 400_000 * MS;
+/// When the faults end and everything has to be handled.
+pub(super) const HEAL: u64 = 2500 * MS;
+pub(super) const MAX_ATTEMPTS: u32 = 7;
+
+/// What a record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    Id(Id),
+    /// No ID; handled all the same.
+    Process,
+    /// No ID; stops its partition.
+    Missing,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) offset: Offset,
+    pub(super) what: What,
+    pub(super) record: Record,
+    /// When the producer sends it.
+    pub(super) at: u64,
+}
+
+/// What the handler of an ID does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Conduct {
+    Good,
+    Slow,
+    /// Fails that often, then succeeds.
+    Fails(u32),
+    /// Is not available that often, then succeeds.
+    Unavailable(u32),
+    AlwaysFails,
+    Fatal,
+    /// Takes its process down.
+    Poison,
+}
+
+impl Conduct {
+    /// Whether its partition stops.
+    pub(super) fn stops(self) -> bool {
+        matches!(self, Self::AlwaysFails | Self::Fatal | Self::Poison)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fault {
+    Crash,
+    /// Ends the process in the midst of what a step of its engine wants done.
+    CrashInStep,
+    /// The store answers nothing, for that long.
+    Outage(u64),
+    /// The store forgets everything.
+    Loss,
+    /// The group drops the worker, which hears of it that much later.
+    SessionLoss(u64),
+    /// Partitions change hands.
+    Rebalance,
+    /// The whole process stands still.
+    Stall(u64),
+    Shutdown,
+    Join,
+}
+
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) log: Vec<Vec<Entry>>,
+    pub(super) conduct: Vec<Conduct>,
+    pub(super) workers: usize,
+    pub(super) config: EngineConfig,
+    pub(super) faults: Vec<(u64, Fault)>,
+    /// Of a thousand commands, how many meet trouble on their way.
+    pub(super) trouble: u32,
+    /// Of a thousand commits, how many are refused for no reason.
+    pub(super) refusals: u32,
+    pub(super) drain: u64,
+    /// The longest latency of a command.
+    pub(super) latency: u64,
+    /// How many records one poll delivers at most.
+    pub(super) batch: usize,
+    /// The longest time a good handler takes.
+    pub(super) handling: u64,
+    /// Whether processes keep a cache of done IDs.
+    pub(super) cache: bool,
+}
+
+impl Plan {
+    pub(super) fn draw(rng: &mut StdRng) -> Self {
+        let partitions = rng.random_range(2..=3);
+        let workers = rng.random_range(2..=3);
+        let ids = rng.random_range(6..=16_usize);
+        let mut conduct: Vec<Conduct> = (0..ids).map(|_| draw_conduct(rng)).collect();
+        // At most one poison: each costs its process often enough.
+        if rng.random_ratio(1, 12) {
+            *conduct.choose_mut(rng).expect("some") = Conduct::Poison;
+        }
+        let sequences = sequences(rng, partitions, ids);
+        let log = sequences.into_iter().enumerate().map(|(at, sequence)| entries(rng, at, sequence)).collect();
+        let poisoned = conduct.contains(&Conduct::Poison);
+        let count = if poisoned { rng.random_range(0..=1) } else { rng.random_range(0..=4) };
+        let faults = (0..count).map(|_| (rng.random_range(10 * MS..HEAL - 500 * MS), draw_fault(rng))).collect();
+        let config = EngineConfig {
+            terms: crate::store::LeaseTerms {
+                lease: Duration::from_micros(LEASE),
+                grace: Duration::from_micros(GRACE),
+                ..Default::default()
+            },
+            max_attempts: MAX_ATTEMPTS,
+            backoff_first: Duration::from_millis(10),
+            backoff_cap: Duration::from_millis(200),
+            max_exposed: *[1, 2, 4, 256].choose(rng).expect("some"),
+            max_in_flight: *[4, 10, 1000].choose(rng).expect("some"),
+            max_claims_ahead: *[0, 1, 4, 64].choose(rng).expect("some"),
+            commit_interval: Duration::from_millis(*[10, 100].choose(rng).expect("some")),
+            commit_records: *[1, 3, 1000].choose(rng).expect("some"),
+            ..EngineConfig::default()
+        };
+        Self {
+            log,
+            conduct,
+            workers,
+            config,
+            faults,
+            trouble: *[0, 0, 0, 20, 100, 250].choose(rng).expect("some"),
+            refusals: *[0, 0, 100].choose(rng).expect("some"),
+            drain: *[20, 200, 600].choose(rng).expect("some") * MS,
+            latency: *[2, 10, 30].choose(rng).expect("some") * MS,
+            batch: *[2, 8].choose(rng).expect("some"),
+            handling: *[3, 30, 120].choose(rng).expect("some") * MS,
+            cache: rng.random_ratio(1, 3),
+        }
+    }
+
+    /// The index in a partition's log at which committing has to end.
+    pub(super) fn end(&self, partition: usize) -> usize {
+        let log = &self.log[partition];
+        let stops = |entry: &Entry| match entry.what {
+            What::Id(id) => self.conduct[usize::from(id)].stops(),
+            What::Process => false,
+            What::Missing => true,
+        };
+        log.iter().position(stops).unwrap_or(log.len())
+    }
+}
+
+fn draw_conduct(rng: &mut StdRng) -> Conduct {
+    match rng.random_range(0..100) {
+        0..76 => Conduct::Good,
+        76..84 => Conduct::Slow,
+        84..90 => Conduct::Fails(rng.random_range(1..=2)),
+        90..96 => Conduct::Unavailable(rng.random_range(1..=4)),
+        96 => Conduct::AlwaysFails,
+        97 => Conduct::Fatal,
+        _ => Conduct::Good,
+    }
+}
+
+fn draw_fault(rng: &mut StdRng) -> Fault {
+    match rng.random_range(0..14) {
+        0..2 => Fault::Crash,
+        2..4 => Fault::CrashInStep,
+        4 => Fault::Outage(rng.random_range(50 * MS..1800 * MS)),
+        5 => Fault::Loss,
+        6..8 => Fault::SessionLoss(rng.random_range(0..800 * MS)),
+        8..11 => Fault::Rebalance,
+        11 => Fault::Stall(rng.random_range(200 * MS..2 * LEASE)),
+        12 => Fault::Shutdown,
+        _ => Fault::Join,
+    }
+}
+
+/// Which IDs lie in which partition, in order: every ID somewhere, some twice, some partitions mirrored so that lanes
+/// meet the same IDs in opposite order.
+fn sequences(rng: &mut StdRng, partitions: usize, ids: usize) -> Vec<Vec<What>> {
+    let mut sequences = vec![Vec::new(); partitions];
+    let all: Vec<What> = (0..ids).map(|id| What::Id(id as Id)).collect();
+    match rng.random_range(0..3) {
+        // Opposite orders.
+        0 => {
+            for (at, sequence) in sequences.iter_mut().enumerate() {
+                let mut order = all.clone();
+                if at % 2 == 1 {
+                    order.reverse();
+                }
+                if at == 2 {
+                    order.shuffle(rng);
+                }
+                *sequence = order.into_iter().filter(|_| rng.random_ratio(4, 5)).collect();
+            }
+            for what in all {
+                if !sequences.iter().any(|sequence| sequence.contains(&what)) {
+                    sequences[0].push(what);
+                }
+            }
+        }
+        _ => {
+            for what in all {
+                let sequence = rng.random_range(0..partitions);
+                sequences[sequence].push(what);
+                while rng.random_ratio(1, 4) {
+                    let sequence = rng.random_range(0..partitions);
+                    let sequence = &mut sequences[sequence];
+                    let at = if rng.random() { sequence.len() } else { rng.random_range(0..=sequence.len()) };
+                    sequence.insert(at, what);
+                }
+            }
+        }
+    }
+    for sequence in &mut sequences {
+        if rng.random_ratio(1, 8) {
+            sequence.insert(rng.random_range(0..=sequence.len()), What::Process);
+        }
+        if rng.random_ratio(1, 40) {
+            sequence.insert(rng.random_range(0..=sequence.len()), What::Missing);
+        }
+    }
+    sequences
+}
+
+fn entries(rng: &mut StdRng, partition: usize, sequence: Vec<What>) -> Vec<Entry> {
+    let partition = TopicPartition::new("t", partition as i32);
+    let mut offset = rng.random_range(0..3);
+    let mut at = 0;
+    let gap = *[0, 20 * MS, 120 * MS].choose(rng).expect("some");
+    sequence
+        .into_iter()
+        .map(|what| {
+            offset += if rng.random_ratio(1, 6) { rng.random_range(2..5) } else { 1 };
+            at += rng.random_range(0..=gap);
+            Entry { offset, what, record: Record::builder(partition.clone(), offset).payload("p").build(), at }
+        })
+        .collect()
+}

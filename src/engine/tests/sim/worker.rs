@@ -1,0 +1,173 @@
+//! One process of the simulation: an engine and what surrounds it.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::super::*;
+use super::eyes::Eyes;
+use super::plan::{LEASE, What};
+use super::store::Id;
+use crate::record::Offset;
+use crate::store::Token;
+
+/// A partition that the worker believes to have.
+#[derive(Debug)]
+pub(super) struct Owned {
+    pub(super) assignment: Assignment,
+    /// The index in the log that is delivered next.
+    pub(super) position: usize,
+    pub(super) revoking: bool,
+    pub(super) paused: bool,
+    /// A batch that was fetched and not delivered yet.
+    pub(super) fetched: bool,
+}
+
+/// A handler that started and whose effect is not acknowledged yet.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) what: What,
+    pub(super) partition: usize,
+    pub(super) index: usize,
+    pub(super) assignment: Assignment,
+    /// Tells events of this run from those of an earlier one.
+    pub(super) number: u64,
+    pub(super) effect: bool,
+    pub(super) ended: bool,
+    pub(super) alone: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    Awaited,
+    Unknown,
+    Held,
+}
+
+/// A claim that was asked for and neither started nor given back.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) assignment: Assignment,
+    pub(super) partition: i32,
+    pub(super) offset: Offset,
+    pub(super) answer: Answer,
+    pub(super) was_unknown: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) slot: usize,
+    pub(super) alive: bool,
+    pub(super) member: bool,
+    pub(super) shutting_down: Option<u64>,
+    pub(super) engine: Engine,
+    pub(super) eyes: Arc<Eyes>,
+    /// How fast its clock goes.
+    pub(super) rate: f64,
+    pub(super) owned: BTreeMap<usize, Owned>,
+    pub(super) runs: HashMap<WorkId, Run>,
+    pub(super) asked: HashMap<Token, Asked>,
+    pub(super) token_of: HashMap<WorkId, Token>,
+    pub(super) released: HashSet<Token>,
+    /// Releases under way, and since when: after a lease there is nothing left to release.
+    pub(super) releasing: HashMap<Token, (Assignment, u64)>,
+    /// Heads that are parked, by partition.
+    pub(super) parked: HashMap<i32, Offset>,
+    /// Assignments that must not be committed any more.
+    pub(super) closed: HashSet<Assignment>,
+    /// The last commit sent of each assignment, and whether it was refused.
+    pub(super) commits: HashMap<Assignment, (Offset, bool)>,
+    pub(super) cache: HashSet<Id>,
+    pub(super) tick_at: Option<u64>,
+    pub(super) stalled_until: u64,
+    /// When a command of this worker last met trouble.
+    pub(super) trouble_at: Option<u64>,
+    /// Control events arrive in order, and so does what goes to the source.
+    pub(super) control_at: u64,
+    pub(super) source_at: u64,
+    /// How many more actions it gets done before it crashes.
+    pub(super) crash_in: Option<usize>,
+    pub(super) delivered: usize,
+    pub(super) settled: usize,
+    /// Whether records were dropped unsettled, by a revoke, a loss or a stop.
+    pub(super) dropped: bool,
+    pub(super) in_process_deadlock: bool,
+    /// Which assignments have to be given back by when.
+    pub(super) revoke_deadlines: Vec<(Vec<Assignment>, Duration)>,
+}
+
+impl Worker {
+    pub(super) fn new(slot: usize, config: EngineConfig, seed: [u8; 32], rate: f64) -> Self {
+        let eyes = Arc::new(Eyes::default());
+        Self {
+            slot,
+            alive: true,
+            member: false,
+            shutting_down: None,
+            engine: Engine::new(config, eyes.clone(), seed),
+            eyes,
+            rate,
+            owned: BTreeMap::new(),
+            runs: HashMap::new(),
+            asked: HashMap::new(),
+            token_of: HashMap::new(),
+            released: HashSet::new(),
+            releasing: HashMap::new(),
+            parked: HashMap::new(),
+            closed: HashSet::new(),
+            commits: HashMap::new(),
+            cache: HashSet::new(),
+            tick_at: None,
+            stalled_until: 0,
+            trouble_at: None,
+            control_at: 0,
+            source_at: 0,
+            crash_in: None,
+            delivered: 0,
+            settled: 0,
+            dropped: false,
+            in_process_deadlock: false,
+            revoke_deadlines: Vec::new(),
+        }
+    }
+
+    /// The time of its own clock.
+    pub(super) fn local(&self, now: u64) -> Duration {
+        Duration::from_micros((now as f64 * self.rate) as u64)
+    }
+
+    /// When its clock shows a time.
+    pub(super) fn global(&self, at: Duration) -> u64 {
+        (at.as_micros() as f64 / self.rate).ceil() as u64 + 1
+    }
+
+    /// Whether a handler started under this token and is not acknowledged yet.
+    pub(super) fn runs_under(&self, token: &Token) -> bool {
+        self.runs.keys().any(|work| self.token_of.get(work) == Some(token))
+    }
+
+    /// Whether a release is under way of an assignment that matches.
+    pub(super) fn is_releasing(&self, now: u64, matches: impl Fn(&Assignment) -> bool) -> bool {
+        self.releasing.values().any(|(assignment, since)| matches(assignment) && now < since + LEASE)
+    }
+
+    /// Whether two lanes wait for what the other has claimed behind its head.
+    pub(super) fn has_deadlock(&self) -> bool {
+        let engine = &self.engine;
+        let waits_for = |part: &Part| -> Option<usize> {
+            let head = engine.work(*part.lane.front()?)?;
+            if head.stage != Stage::Waiting {
+                return None;
+            }
+            let owner = engine.work(engine.owners.of(&head.fingerprint?)?)?;
+            let lane = &engine.parts.get(owner.part)?.lane;
+            (lane.front() != Some(&owner.id) && lane.contains(&owner.id)).then_some(owner.part)
+        };
+        engine.parts.iter().any(|(index, part)| {
+            part.head_only
+                && waits_for(part).is_some_and(|other| {
+                    other != index && engine.parts.get(other).and_then(waits_for) == Some(index)
+                })
+        })
+    }
+}
