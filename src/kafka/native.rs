@@ -78,8 +78,7 @@ impl<'m> Iterator for RawHeaders<'m> {
         }
         let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
         // SAFETY: the headers live as long as the message, so for 'm; librdkafka checks the index.
-        let found =
-            unsafe { rd_kafka_header_get_all(self.headers, self.next, &mut name, &mut value, &mut size) };
+        let found = unsafe { rd_kafka_header_get_all(self.headers, self.next, &mut name, &mut value, &mut size) };
         if found != rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
             return None;
         }

@@ -30,7 +30,8 @@ pub(super) fn spawn(
     ends: Ends,
     started: oneshot::Sender<Result<(), SourceError>>,
 ) -> Result<(), SourceError> {
-    let spawned = std::thread::Builder::new().name("hapax-kafka".to_owned()).spawn(move || run(settings, ends, started));
+    let spawned =
+        std::thread::Builder::new().name("hapax-kafka".to_owned()).spawn(move || run(settings, ends, started));
     // Nobody joins it: the end of a consumer may hang for as long as no broker answers.
     spawned.map(drop).map_err(|error| SourceError::Thread { reason: error.to_string() })
 }
