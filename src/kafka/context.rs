@@ -2,6 +2,7 @@
 //! at once, and the poll thread acts on the notes after the poll that brought them.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -32,6 +33,8 @@ pub(super) enum Note {
 /// The context of the consumer. Shared with librdkafka, which calls it only from within a poll of the poll thread.
 #[derive(Default)]
 pub(super) struct Context {
+    /// How many events were served that are no records: a poll that serves one looks like a poll of an empty queue.
+    served: AtomicU64,
     notes: Mutex<VecDeque<Note>>,
     last_error: Mutex<Option<(RDKafkaErrorCode, String)>>,
     limiter: Mutex<Limiter>,
@@ -41,6 +44,11 @@ impl Context {
     /// The oldest note that was not yet taken.
     pub(super) fn take_note(&self) -> Option<Note> {
         self.notes.lock().pop_front()
+    }
+
+    /// Changes whenever a poll brought something that is no record.
+    pub(super) fn served(&self) -> u64 {
+        self.served.load(Ordering::Relaxed)
     }
 
     /// The last error that librdkafka reported, with its own words. The error that a poll returns has lost them.
@@ -54,6 +62,7 @@ impl Context {
     }
 
     fn note(&self, note: Note) {
+        self.served.fetch_add(1, Ordering::Relaxed);
         self.notes.lock().push_back(note);
     }
 }
@@ -61,6 +70,7 @@ impl Context {
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         use RDKafkaLogLevel::{Alert, Critical, Debug, Emerg, Error, Info, Notice, Warning};
+        self.served.fetch_add(1, Ordering::Relaxed);
         if matches!(level, Debug) {
             tracing::debug!(target: "librdkafka", facility, "{message}");
             return;
@@ -75,6 +85,7 @@ impl ClientContext for Context {
     }
 
     fn stats_raw(&self, statistics: &[u8]) {
+        self.served.fetch_add(1, Ordering::Relaxed);
         tracing::debug!(target: "librdkafka", "{}", String::from_utf8_lossy(statistics));
     }
 

@@ -92,7 +92,7 @@ struct Missing {
 }
 
 const MISSING_TIMES: u32 = 3;
-const MISSING_PAUSE: Duration = Duration::from_secs(3);
+const MISSING_PAUSE: Duration = Duration::from_millis(if cfg!(test) { 300 } else { 5000 });
 
 /// The records of one round, by assignment.
 #[derive(Default)]
@@ -162,30 +162,24 @@ impl Poller {
     /// Takes what librdkafka has, for one round. Returns whether there may be more.
     pub(super) fn poll_records(&mut self) -> bool {
         let started = Instant::now();
-        if started.duration_since(self.last_poll) > self.poll_interval {
-            self.poll_gap(started.duration_since(self.last_poll));
-        }
+        self.check_gap();
         #[cfg(test)]
         {
             self.longest_gap = self.longest_gap.max(started.duration_since(self.last_poll));
         }
         let consumer = self.consumer.clone();
-        let mut empty = 0;
         let more = loop {
+            let served = consumer.context().served();
             match consumer.poll(Duration::ZERO) {
-                // An event that is no record ends a poll just as an empty queue does: so only two in a row say "empty".
                 None => {
-                    empty += 1;
                     self.take_notes();
-                    if empty == 2 {
+                    if consumer.context().served() == served {
                         break false;
                     }
-                    continue;
                 }
                 Some(Ok(message)) => self.accept(&message),
                 Some(Err(error)) => self.poll_failed(&error),
             }
-            empty = 0;
             let round = &self.round;
             let full = round.records >= ROUND_RECORDS || round.bytes >= ROUND_BYTES;
             // While stalled, a record came from a partition that is not paused yet: pause it before it sends more.
@@ -328,12 +322,13 @@ impl Poller {
         else {
             return;
         };
-        if !start::is_missing(&self.consumer, &topic) {
+        let answer = start::is_missing(&self.consumer, &topic);
+        if answer == Some(false) {
             self.missing.remove(&topic);
             return;
         }
         let Some(missing) = self.missing.get_mut(&topic) else { return };
-        missing.times += 1;
+        missing.times += u32::from(answer.is_some());
         missing.ask_at = Instant::now() + MISSING_PAUSE;
         if missing.times >= MISSING_TIMES {
             self.missing.remove(&topic);
@@ -351,8 +346,19 @@ impl Poller {
         self.tell_answers(refused);
     }
 
+    /// Acts where this thread stood still for longer than the group tolerates.
+    fn check_gap(&mut self) {
+        let gap = self.last_poll.elapsed();
+        if gap > self.poll_interval {
+            self.poll_gap(gap);
+        }
+    }
+
     /// Sends what waits, all partitions in one request.
     pub(super) fn send_commits(&mut self) {
+        // Here too, not only before a poll: the process may have been stopped since, and a commit would be the first
+        // thing it does with partitions that have another owner.
+        self.check_gap();
         let offsets = self.commits.send();
         if offsets.is_empty() {
             return;

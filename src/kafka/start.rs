@@ -16,6 +16,8 @@ const TOPIC_LIMIT: Duration = Duration::from_secs(2);
 /// How long one question to the brokers may take, before it is looked what went wrong.
 const ASK: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_millis(100);
+/// How many of librdkafka's reports are looked at between two questions.
+const REPORTS: usize = 32;
 
 /// Creates the consumer; connects in the background.
 pub(super) fn create(settings: &KafkaSettings) -> Result<BaseConsumer<Context>, SourceError> {
@@ -97,17 +99,25 @@ fn read(metadata: &Metadata, topic: &str) -> Answer {
     }
 }
 
-/// Whether the topic is there, as far as a broker answers now.
-pub(super) fn is_missing(consumer: &BaseConsumer<Context>, topic: &str) -> bool {
-    matches!(ask(consumer, topic), Answer::Missing)
+/// Whether a broker says that a topic is missing (or that it is there); `None` where no broker says either.
+pub(super) fn is_missing(consumer: &BaseConsumer<Context>, topic: &str) -> Option<bool> {
+    match ask(consumer, topic) {
+        Answer::Missing => Some(true),
+        Answer::Exists => Some(false),
+        Answer::Denied(reason) | Answer::Later(reason) => {
+            tracing::debug!(topic, reason, "no answer about a topic");
+            None
+        }
+    }
 }
 
 /// What librdkafka reported meanwhile, in its own words. An error where trying again is no use.
 fn last_failure(consumer: &BaseConsumer<Context>) -> Result<Option<String>, SourceError> {
     let mut last = None;
-    // Not yet subscribed: a poll brings reports only. "All brokers are down" says less than what came before it.
-    while let Some(polled) = consumer.poll(Duration::ZERO) {
-        drop(polled);
+    // Not yet subscribed: a poll brings reports only. Those that are logged look like an empty queue, so an empty poll
+    // does not end this. "All brokers are down" says less than what came before it.
+    for _ in 0..REPORTS {
+        drop(consumer.poll(Duration::ZERO));
         match consumer.context().take_error() {
             Some((RDKafkaErrorCode::Authentication, reason)) => {
                 return Err(SourceError::Denied { what: "the login".to_owned(), reason });

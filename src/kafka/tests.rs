@@ -1,6 +1,7 @@
 //! Against librdkafka's in-process cluster.
 
 mod cluster;
+mod commits;
 mod rebalance;
 mod settings;
 
@@ -224,7 +225,9 @@ async fn a_fatal_error_ends_the_source_with_its_reason() {
 async fn a_topic_that_is_deleted_stops_the_source() {
     let cluster = Cluster::new(1);
     let mut settings = cluster.settings();
-    settings.properties.insert("topic.metadata.refresh.interval.ms".to_owned(), "100".to_owned());
+    for name in ["topic.metadata.refresh.interval.ms", "topic.metadata.propagation.max.ms"] {
+        settings.properties.insert(name.to_owned(), "100".to_owned());
+    }
     let mut member = Member::start(settings).await;
     member.assigned().await;
     let gone = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;

@@ -1,0 +1,61 @@
+//! Which commits are sent, and when. No cluster needed.
+
+use super::super::commits::Commits;
+use crate::engine::Assignment;
+use crate::record::{Epoch, TopicPartition};
+
+fn assignment(partition: i32) -> Assignment {
+    Assignment { partition: TopicPartition::new("orders", partition), epoch: Epoch(3) }
+}
+
+#[test]
+fn one_commit_of_a_partition_is_under_way_at_a_time() {
+    let mut commits = Commits::default();
+    let (one, other) = (assignment(0), assignment(1));
+    assert!(commits.ask(one.clone(), 5).is_none());
+    assert_eq!(commits.send(), [(one.partition.clone(), 5)]);
+    // A repeated 5 could arrive after these and rewind the group.
+    assert!(commits.ask(one.clone(), 7).is_none());
+    assert!(commits.ask(one.clone(), 9).is_none());
+    assert!(commits.ask(other.clone(), 1).is_none());
+    assert_eq!(commits.send(), [(other.partition.clone(), 1)]);
+    assert!(!commits.is_settled(&one.partition));
+
+    assert_eq!(commits.answered(&one.partition, 5, Ok(())), [(one.clone(), 5, Ok(()))]);
+    assert_eq!(commits.send(), [(one.partition.clone(), 9)]);
+    let refused = Err("refused".to_owned());
+    assert_eq!(
+        commits.answered(&one.partition, 9, refused.clone()),
+        [(one.clone(), 7, refused.clone()), (one.clone(), 9, refused)]
+    );
+    assert!(commits.is_settled(&one.partition) && !commits.all_settled());
+    // What was refused may be asked for again; what was confirmed may not be undone.
+    assert!(commits.ask(one.clone(), 7).is_none());
+    assert!(commits.ask(one.clone(), 4).is_some_and(|(_, offset, result)| offset == 4 && result.is_err()));
+}
+
+#[test]
+fn an_answer_that_belongs_to_nothing_changes_nothing() {
+    let mut commits = Commits::default();
+    let one = assignment(0);
+    assert!(commits.answered(&one.partition, 5, Ok(())).is_empty());
+    commits.ask(one.clone(), 5);
+    assert!(commits.answered(&one.partition, 5, Ok(())).is_empty(), "it was not sent yet");
+    commits.send();
+    assert!(commits.answered(&one.partition, 4, Ok(())).is_empty());
+    assert!(!commits.all_settled());
+}
+
+#[test]
+fn what_is_under_way_is_answered_when_the_partition_goes() {
+    let mut commits = Commits::default();
+    let one = assignment(0);
+    commits.ask(one.clone(), 5);
+    commits.send();
+    commits.ask(one.clone(), 6);
+    let gone = Err("gone".to_owned());
+    assert_eq!(commits.forget(&one.partition, "gone"), [(one.clone(), 5, gone.clone()), (one.clone(), 6, gone)]);
+    assert!(commits.all_settled());
+    // The broker's answer comes too late, into the next epoch.
+    assert!(commits.answered(&one.partition, 5, Ok(())).is_empty());
+}
