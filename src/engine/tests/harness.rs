@@ -188,8 +188,7 @@ impl Bench {
 
     pub(super) fn assign(&mut self, partition: i32) -> Assignment {
         self.epochs += 1;
-        let assignment =
-            Assignment { partition: TopicPartition::new("t", partition), epoch: Epoch(self.epochs) };
+        let assignment = Assignment { partition: TopicPartition::new("t", partition), epoch: Epoch(self.epochs) };
         self.feed(Event::Assigned(vec![assignment.clone()]));
         assignment
     }
