@@ -170,7 +170,12 @@ impl Engine {
         let (sendings, record, fingerprint) = (*sendings, work.record.clone(), work.fingerprint);
         match result {
             Ok(outcome) => {
-                let held_until = hold.since + self.config.surely_held();
+                // Whoever a suspect was taken over from may be alive, and complete at any time: an "already done" cannot
+                // be told from one's own earlier copy, however long the lease holds.
+                let held_until = match hold.suspect {
+                    true => Duration::ZERO,
+                    false => hold.since + self.config.surely_held(),
+                };
                 self.observer.on_complete(&record, Verdict::of(outcome, sendings, self.now, held_until));
                 if let Some(fingerprint) = fingerprint {
                     self.owner_done(fingerprint, id);

@@ -7,7 +7,7 @@ use crate::store::{Release, ReleaseOutcome, StoreError, Token};
 
 use super::claim::LONGEST_DELAY;
 use super::partition::Phase;
-use super::work::Stage;
+use super::work::{Stage, Work};
 use super::{Action, Engine, Timer, WorkId};
 
 /// A release that was sent and not answered. Its token is never used again.
@@ -24,7 +24,9 @@ pub(super) struct PendingRelease {
 impl Engine {
     /// Gives back what a record holds of its ID, if anything; what was started goes on.
     pub(super) fn give_back(&mut self, id: WorkId) {
-        self.let_others_start(id);
+        if !self.work(id).is_some_and(Work::is_exposed) {
+            self.let_others_start(id);
+        }
         let Some(work) = self.work_mut(id) else { return };
         match (&work.stage, work.token, work.hold) {
             (Stage::Claiming { again_at: None, .. } | Stage::Refreshing, _, _) => work.unwanted = true,

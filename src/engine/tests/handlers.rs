@@ -56,7 +56,7 @@ fn a_completion_is_tried_again_without_limit() {
     bench.claimed("x");
     bench.handled("x");
     for _ in 0..200 {
-        let error = if bench.now.as_secs() % 2 == 0 { unknown() } else { unavailable() };
+        let error = if bench.now.as_secs().is_multiple_of(2) { unknown() } else { unavailable() };
         bench.answer_completion('x', Err(error));
         bench.pass(ms(2000));
         assert_eq!(bench.completing(), "x");

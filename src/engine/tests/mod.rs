@@ -7,6 +7,6 @@ mod handlers;
 mod harness;
 mod leases;
 mod pauses;
-mod suspects;
 mod sim;
+mod suspects;
 mod tracker;

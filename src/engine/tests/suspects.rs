@@ -169,3 +169,34 @@ fn a_suspect_that_somebody_else_took_over_is_parked() {
     bench.answer_claim('x', Ok(DONE));
     assert_eq!(bench.told("duplicate"), ["duplicate x Store"]);
 }
+
+#[test]
+fn the_one_it_was_taken_over_from_may_still_complete_it() {
+    let mut bench = Bench::new();
+    let a = bench.assign(0);
+    bench.deliver(&a, "x");
+    bench.answer_claim('x', Ok(SUSPECT(0)));
+    bench.answer_claim('x', Ok(taken_over(1)));
+    bench.handled("x");
+    bench.answer_completion('x', Err(unknown()));
+    bench.pass(ms(100));
+    bench.answer_completion('x', Ok(crate::store::CompletionOutcome::AlreadyDone));
+    assert_eq!(bench.told("complete"), ["complete x PossibleOverrun"]);
+}
+
+#[test]
+fn a_suspect_whose_partition_is_revoked_while_it_runs_still_runs_alone() {
+    let mut bench = Bench::new();
+    let (a, b) = (bench.assign(0), bench.assign(1));
+    bench.deliver(&a, "x");
+    bench.deliver(&b, "y");
+    bench.answer_claim('x', Ok(SUSPECT(1)));
+    bench.answer_claim('x', Ok(taken_over(2)));
+    bench.claimed("y");
+    bench.revoke(&a, ms(5000));
+    assert_eq!(bench.running(), "x");
+    bench.lose(&a);
+    assert_eq!(bench.running(), "x");
+    bench.handled("x");
+    assert_eq!(bench.running(), "y");
+}

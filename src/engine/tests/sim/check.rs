@@ -76,7 +76,7 @@ impl World {
         if exposed > bound {
             return self.fail(format!("{at} with {exposed} exposed, {bound} at most"));
         }
-        if !worker.owned.get(&partition).is_some_and(|owned| !owned.revoking) {
+        if worker.owned.get(&partition).is_none_or(|owned| owned.revoking) {
             return self.fail(format!("{at} of a partition that it does not have any more"));
         }
         let what = self.plan.log[partition][index].what;
@@ -166,9 +166,11 @@ impl World {
                 return self.fail(format!("LOST: {lost} of {partition}"));
             }
         }
-        let silent = self.facts.fates.iter().find(|(_, fate)| {
-            fate.effects > 1 && fate.crashes + fate.overruns + fate.losses == 0
-        });
+        let silent = self
+            .facts
+            .fates
+            .iter()
+            .find(|(_, fate)| fate.effects > 1 && fate.crashes + fate.overruns + fate.losses == 0);
         if let Some((id, fate)) = silent.map(|(id, fate)| (*id, format!("{fate:?}"))) {
             self.fail(format!("the effect of {id} was repeated: {fate}"));
         }

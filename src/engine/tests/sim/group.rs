@@ -96,10 +96,8 @@ impl World {
                 continue;
             }
             self.group.epochs += 1;
-            let assignment = Assignment {
-                partition: TopicPartition::new("t", partition as i32),
-                epoch: Epoch(self.group.epochs),
-            };
+            let assignment =
+                Assignment { partition: TopicPartition::new("t", partition as i32), epoch: Epoch(self.group.epochs) };
             self.group.slots[partition] = Slot::Owned { by: to, assignment: assignment.clone() };
             let committed = self.group.committed[partition];
             let position = self.plan.log[partition].partition_point(|entry| entry.offset < committed);

@@ -1,11 +1,11 @@
 //! What one schedule is made of, drawn from its seed: the log, what handlers do, the settings, the faults.
 
+use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedMutRandom, IndexedRandom, SliceRandom};
-use rand::Rng;
 
-use super::store::Id;
 use super::super::super::EngineConfig;
+use super::store::Id;
 use crate::record::{Offset, Record, TopicPartition};
 use std::time::Duration;
 
@@ -101,17 +101,22 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn draw(rng: &mut StdRng) -> Self {
         let partitions = rng.random_range(2..=3);
-        let workers = rng.random_range(2..=3);
-        let ids = rng.random_range(6..=16_usize);
+        let tangled = rng.random_ratio(1, 10);
+        let workers = if tangled { 1 } else { rng.random_range(2..=3) };
+        let ids = rng.random_range(10..=28_usize);
         let mut conduct: Vec<Conduct> = (0..ids).map(|_| draw_conduct(rng)).collect();
         // At most one poison: each costs its process often enough.
         if rng.random_ratio(1, 12) {
             *conduct.choose_mut(rng).expect("some") = Conduct::Poison;
         }
         let sequences = sequences(rng, partitions, ids);
-        let log = sequences.into_iter().enumerate().map(|(at, sequence)| entries(rng, at, sequence)).collect();
+        let mut log: Vec<_> =
+            sequences.into_iter().enumerate().map(|(at, sequence)| entries(rng, at, sequence)).collect();
+        if tangled {
+            tangle(rng, &mut log, &mut conduct);
+        }
         let poisoned = conduct.contains(&Conduct::Poison);
-        let count = if poisoned { rng.random_range(0..=1) } else { rng.random_range(0..=4) };
+        let count = if poisoned { rng.random_range(0..=1) } else { rng.random_range(0..=5) };
         let faults = (0..count).map(|_| (rng.random_range(10 * MS..HEAL - 500 * MS), draw_fault(rng))).collect();
         let config = EngineConfig {
             terms: crate::store::LeaseTerms {
@@ -239,9 +244,39 @@ fn entries(rng: &mut StdRng, partition: usize, sequence: Vec<What>) -> Vec<Entry
     sequence
         .into_iter()
         .map(|what| {
-            offset += if rng.random_ratio(1, 6) { rng.random_range(2..5) } else { 1 };
+            offset += if rng.random_ratio(1, 12) { rng.random_range(2..5) } else { 1 };
             at += rng.random_range(0..=gap);
             Entry { offset, what, record: Record::builder(partition.clone(), offset).payload("p").build(), at }
         })
         .collect()
+}
+
+/// Arranges that two lanes of one process claim behind their heads what the other's head will want: lane 0 is
+/// [slow, x, y] and lane 1 [slow, y, x]. While the first slow one runs, x is claimed ahead and grows old, then y comes
+/// and is claimed, then x is given back, and then lane 1 comes and claims it.
+fn tangle(rng: &mut StdRng, log: &mut [Vec<Entry>], conduct: &mut [Conduct]) {
+    let (slow, x, y, slow_too) = (0, 1, 2, 3);
+    conduct[..4].copy_from_slice(&[Conduct::Slow, Conduct::Good, Conduct::Good, Conduct::Slow]);
+    let mut front = |partition: usize, heads: &[(Id, u64)]| {
+        let lane = &mut log[partition];
+        let partition = TopicPartition::new("t", partition as i32);
+        lane.retain(|entry| !matches!(entry.what, What::Id(id) if id <= slow_too));
+        let late = heads.last().map_or(0, |(_, at)| *at);
+        lane.iter_mut().for_each(|entry| {
+            entry.offset += heads.len() as Offset;
+            entry.record = Record::builder(partition.clone(), entry.offset).payload("p").build();
+            entry.at += late;
+        });
+        let heads = heads.iter().enumerate().map(|(offset, (id, at))| Entry {
+            offset: offset as Offset,
+            what: What::Id(*id),
+            record: Record::builder(partition.clone(), offset as Offset).payload("p").build(),
+            at: *at,
+        });
+        lane.splice(0..0, heads);
+    };
+    let between = rng.random_range(200 * MS..700 * MS);
+    let later = 800 * MS + rng.random_range(50 * MS..300 * MS);
+    front(0, &[(slow, 0), (x, 0), (y, between)]);
+    front(1, &[(slow_too, later), (y, later), (x, later)]);
 }

@@ -108,7 +108,8 @@ impl ModelStore {
 
     /// Forgets everything, as a store restarted without its data does; returns whatever was known.
     pub(super) fn lose(&mut self) -> Vec<Id> {
-        let mut known: Vec<Id> = self.held.drain().map(|(id, _)| id).chain(self.done.drain().map(|(id, ())| id)).collect();
+        let mut known: Vec<Id> =
+            self.held.drain().map(|(id, _)| id).chain(self.done.drain().map(|(id, ())| id)).collect();
         known.sort_unstable();
         known.dedup();
         known

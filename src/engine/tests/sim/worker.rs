@@ -1,6 +1,6 @@
 //! One process of the simulation: an engine and what surrounds it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -151,23 +151,25 @@ impl Worker {
         self.releasing.values().any(|(assignment, since)| matches(assignment) && now < since + LEASE)
     }
 
-    /// Whether two lanes wait for what the other has claimed behind its head.
+    /// Whether two lanes wait for what the other has claimed behind its head: one's head now, the other's when its turn
+    /// would have come.
     pub(super) fn has_deadlock(&self) -> bool {
         let engine = &self.engine;
-        let waits_for = |part: &Part| -> Option<usize> {
-            let head = engine.work(*part.lane.front()?)?;
-            if head.stage != Stage::Waiting {
-                return None;
-            }
-            let owner = engine.work(engine.owners.of(&head.fingerprint?)?)?;
-            let lane = &engine.parts.get(owner.part)?.lane;
-            (lane.front() != Some(&owner.id) && lane.contains(&owner.id)).then_some(owner.part)
+        let owner_of = |id: &WorkId| {
+            let work = engine.work(*id).filter(|work| work.stage == Stage::Waiting)?;
+            engine.work(engine.owners.of(&work.fingerprint?)?)
         };
-        engine.parts.iter().any(|(index, part)| {
-            part.head_only
-                && waits_for(part).is_some_and(|other| {
-                    other != index && engine.parts.get(other).and_then(waits_for) == Some(index)
-                })
+        let has_behind = |lane: &VecDeque<WorkId>, id: WorkId| lane.iter().skip(1).any(|other| *other == id);
+        engine.parts.iter().filter(|(_, part)| part.head_only).any(|(_, part)| {
+            let Some(wanted) = part.lane.front().and_then(owner_of) else { return false };
+            let Some(other) = engine.parts.get(wanted.part) else { return false };
+            has_behind(&other.lane, wanted.id)
+                && other
+                    .lane
+                    .iter()
+                    .take_while(|id| **id != wanted.id)
+                    .filter_map(owner_of)
+                    .any(|owner| has_behind(&part.lane, owner.id))
         })
     }
 }

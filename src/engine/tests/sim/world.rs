@@ -1,7 +1,7 @@
 //! The world around the engines: an event queue in virtual time, the way of commands to the store, handlers, faults.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -34,22 +34,74 @@ pub(super) enum Command {
 #[derive(Debug)]
 pub(super) enum Ev {
     /// A command reaches the store; its answer takes that long to come back, or never comes.
-    Execute { from: usize, command: Command, answer: Option<u64> },
-    Deliver { to: usize, event: Event },
-    Assign { to: usize, assigned: Vec<(usize, Assignment, usize)> },
-    Revoke { to: usize, assignments: Vec<Assignment> },
-    Lose { to: usize, assignments: Vec<Assignment> },
-    Records { to: usize, partition: usize, assignment: Assignment, from: usize, count: usize },
-    Effect { at: usize, work: WorkId, run: u64 },
-    End { at: usize, work: WorkId, run: u64, result: Result<(), FailureKind> },
-    Die { at: usize, work: WorkId, run: u64 },
-    Tick { at: usize },
-    Poll { at: usize },
-    Rejoin { who: usize },
-    Commit { from: usize, assignment: Assignment, offset: Offset },
-    RevokeDone { from: usize, assignments: Vec<Assignment> },
-    Missed { who: usize },
-    Launch { slot: usize },
+    Execute {
+        from: usize,
+        command: Command,
+        answer: Option<u64>,
+    },
+    Deliver {
+        to: usize,
+        event: Event,
+    },
+    Assign {
+        to: usize,
+        assigned: Vec<(usize, Assignment, usize)>,
+    },
+    Revoke {
+        to: usize,
+        assignments: Vec<Assignment>,
+    },
+    Lose {
+        to: usize,
+        assignments: Vec<Assignment>,
+    },
+    Records {
+        to: usize,
+        partition: usize,
+        assignment: Assignment,
+        from: usize,
+        count: usize,
+    },
+    Effect {
+        at: usize,
+        work: WorkId,
+        run: u64,
+    },
+    End {
+        at: usize,
+        work: WorkId,
+        run: u64,
+        result: Result<(), FailureKind>,
+    },
+    Die {
+        at: usize,
+        work: WorkId,
+        run: u64,
+    },
+    Tick {
+        at: usize,
+    },
+    Poll {
+        at: usize,
+    },
+    Rejoin {
+        who: usize,
+    },
+    Commit {
+        from: usize,
+        assignment: Assignment,
+        offset: Offset,
+    },
+    RevokeDone {
+        from: usize,
+        assignments: Vec<Assignment>,
+    },
+    Missed {
+        who: usize,
+    },
+    Launch {
+        slot: usize,
+    },
     Fault(Fault),
     StoreUp,
 }
@@ -90,6 +142,8 @@ pub(super) struct World {
     pub(super) steps: u64,
     runs: u64,
     conduct: Vec<Conduct>,
+    /// Partitions that stopped at some time.
+    stopped: HashSet<usize>,
     pub(super) failure: Option<String>,
     pub(super) trace: Option<Vec<String>>,
 }
@@ -115,6 +169,7 @@ impl World {
             counts: Counts::default(),
             steps: 0,
             runs: 0,
+            stopped: HashSet::new(),
             failure: None,
             trace: traced.then(Vec::new),
         };
@@ -136,9 +191,9 @@ impl World {
     }
 
     pub(super) fn say(&mut self, line: impl FnOnce(&Self) -> String) {
-        if self.trace.is_some() {
-            let line = format!("{:>9.3} {}", self.now as f64 / MS as f64, line(self));
-            self.trace.as_mut().expect("just seen").push(line);
+        if let Some(mut trace) = self.trace.take() {
+            trace.push(format!("{:>9.3} {}", self.now as f64 / MS as f64, line(self)));
+            self.trace = Some(trace);
         }
     }
 
@@ -196,7 +251,9 @@ impl World {
                 }
                 let until = self.workers[worker].stalled_until;
                 if until > self.now {
-                    self.at(until, event);
+                    // In the order in which it was to happen.
+                    self.queue.push(Reverse((until, sequence)));
+                    self.events.insert(sequence, event);
                     continue;
                 }
             }
@@ -209,7 +266,8 @@ impl World {
             let (log, end) = (&self.plan.log[partition], self.plan.end(partition));
             let committed = self.group.committed[partition];
             // What lies between is a gap.
-            end == 0 || committed > log[end - 1].offset
+            let handled = end == 0 || committed > log[end - 1].offset;
+            handled && (end == log.len() || self.stopped.contains(&partition))
         })
     }
 
@@ -422,10 +480,7 @@ impl World {
         };
         self.plan.log[partition][from..from + count]
             .iter()
-            .map(|entry| Arrival {
-                record: entry.record.clone(),
-                identified: identify(entry.what, &entry.record),
-            })
+            .map(|entry| Arrival { record: entry.record.clone(), identified: identify(entry.what, &entry.record) })
             .collect()
     }
 
@@ -565,6 +620,7 @@ impl World {
             Seen::Stop(partition, offset, reason) => {
                 worker.dropped = true;
                 worker.parked.remove(&partition);
+                self.stopped.insert(partition as usize);
                 let log = &self.plan.log[partition as usize];
                 let index = log.iter().position(|entry| entry.offset == offset);
                 if reason.contains("and more") {
@@ -622,7 +678,7 @@ impl World {
             Action::Commit { assignment, offset } => {
                 self.check_commit(who, &assignment, offset);
                 let delay = self.within(3 * MS);
-                self.to_source(who, delay, Ev::Commit { from: who, assignment, offset });
+                self.tell_source(who, delay, Ev::Commit { from: who, assignment, offset });
             }
             Action::Pause(assignment) => self.pause(who, &assignment, true),
             Action::Resume(assignment) => self.pause(who, &assignment, false),
@@ -636,7 +692,7 @@ impl World {
                     self.counts.reached(Sometimes::LateAfterRevoke);
                 }
                 let delay = self.within(2 * MS);
-                self.to_source(who, delay, Ev::RevokeDone { from: who, assignments });
+                self.tell_source(who, delay, Ev::RevokeDone { from: who, assignments });
             }
             Action::Finished => self.finished(who),
         }
@@ -657,7 +713,7 @@ impl World {
         self.after(delay, Ev::Launch { slot });
     }
 
-    fn to_source(&mut self, who: usize, delay: u64, event: Ev) {
+    fn tell_source(&mut self, who: usize, delay: u64, event: Ev) {
         let at = (self.now + delay).max(self.workers[who].source_at + 1);
         self.workers[who].source_at = at;
         self.at(at, event);
@@ -671,7 +727,8 @@ impl World {
 
     fn start(&mut self, who: usize, work: WorkId, record: &Record, attempt: u32) {
         let partition = record.partition().partition() as usize;
-        let index = self.plan.log[partition].iter().position(|entry| entry.offset == record.offset()).expect("in the log");
+        let index =
+            self.plan.log[partition].iter().position(|entry| entry.offset == record.offset()).expect("in the log");
         let what = self.plan.log[partition][index].what;
         let alone = self.workers[who].engine.work(work).is_some_and(super::super::super::Work::runs_alone);
         self.check_start(who, partition, index, alone);
