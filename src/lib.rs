@@ -53,8 +53,6 @@ pub mod telemetry;
 
 /// Pages that are longer than the documentation of one item.
 pub mod docs {
-    #![doc = ""]
-
     #[doc = include_str!("docs/design.md")]
     pub mod design {}
 

@@ -18,7 +18,13 @@ const EXIT_SOFTWARE: u8 = 70;
 
 /// Handles each Kafka message once, although the broker delivers at least once and producers resend.
 #[derive(Debug, Parser)]
-#[command(name = "hapax", version, about, max_term_width = 100)]
+#[command(
+    name = "hapax",
+    version,
+    about,
+    max_term_width = 100,
+    after_help = "Logs go to stderr. HAPAX_LOG sets what is logged, as in HAPAX_LOG=info or HAPAX_LOG=hapax=debug."
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
