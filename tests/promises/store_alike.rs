@@ -42,7 +42,6 @@ fn timeless_state(state: State) -> State {
 #[tokio::test]
 async fn redis_answers_as_memory_does() {
     let seed: u64 = rand::random();
-    println!("seed {seed}");
     let mut rng = StdRng::seed_from_u64(seed);
     let (memory, redis) = (MemoryStore::new(LONG), Redis::new());
     let dying = LeaseTerms { lease: Duration::from_millis(1), ..LONG };

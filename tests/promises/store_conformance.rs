@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use hapax::id::Namespace;
 use hapax::store::{Cached, DoneCache, LeaseTerms, MemoryStore, RedisStore};
 
-use crate::conformance::server::RedisServer;
+use crate::common::RedisServer;
 use crate::conformance::{Bench, Worker, conformance};
 
 struct Memory(MemoryStore);

@@ -8,7 +8,7 @@ use hapax::store::{
     ClaimOutcome, CompletionOutcome, LeaseTerms, OpenError, RedisStore, ReleaseOutcome, RenewOutcome, State, StoreError,
 };
 
-use crate::conformance::server::RedisServer;
+use crate::common::RedisServer;
 use crate::conformance::{
     LONG, SOON, Worker, all, assert_done, assert_in_flight, claim, claimed, completion, id, lease, remaining_in_flight,
     until,

@@ -112,12 +112,25 @@ async fn the_latest_are_kept() {
     assert_eq!(kept, (90..100).collect::<Vec<u8>>());
 }
 
-/// Forgets nothing and answers nothing before it is told to.
+/// Executes claims and completions at once, and answers them when it is told to.
 #[derive(Debug)]
 struct Slow {
     store: MemoryStore,
     reached: Arc<Notify>,
     answer: Arc<Notify>,
+}
+
+impl Slow {
+    fn slowly<T: Send + 'static>(&self, executing: BoxFuture<'static, T>) -> BoxFuture<'static, T> {
+        let (reached, answer) = (self.reached.clone(), self.answer.clone());
+        async move {
+            let answers = executing.await;
+            reached.notify_one();
+            answer.notified().await;
+            answers
+        }
+        .boxed()
+    }
 }
 
 impl Store for Slow {
@@ -131,18 +144,10 @@ impl Store for Slow {
         self.store.terms()
     }
     fn claim(&self, claims: Vec<Claim>) -> BoxFuture<'static, Answers<ClaimOutcome>> {
-        let claiming = self.store.claim(claims);
-        let (reached, answer) = (self.reached.clone(), self.answer.clone());
-        async move {
-            let answers = claiming.await;
-            reached.notify_one();
-            answer.notified().await;
-            answers
-        }
-        .boxed()
+        self.slowly(self.store.claim(claims))
     }
     fn complete(&self, completions: Vec<Completion>) -> BoxFuture<'static, Answers<CompletionOutcome>> {
-        self.store.complete(completions)
+        self.slowly(self.store.complete(completions))
     }
     fn renew(&self, leases: Vec<Lease>) -> BoxFuture<'static, Answers<RenewOutcome>> {
         self.store.renew(leases)
@@ -171,5 +176,22 @@ async fn an_answer_from_before_a_forget_is_not_remembered() {
     assert!(here.forget(vec![id(1)]).await.pop().unwrap().unwrap());
     answer.notify_one();
     assert_eq!(outcome(claiming.await.unwrap()), FROM_STORE);
+    assert!(!here.cache().contains(&id(1)));
+}
+
+/// The window counts from when the store recorded the ID, not from when its answer arrived.
+#[tokio::test(start_paused = true)]
+async fn a_late_answer_to_a_completion_does_not_extend_the_window() {
+    let store = MemoryStore::new(LeaseTerms { window: MINUTE, ..LeaseTerms::default() });
+    let slow = Slow { store, reached: Arc::default(), answer: Arc::default() };
+    let (reached, answer) = (slow.reached.clone(), slow.answer.clone());
+    let here = Cached::new(Arc::new(slow), DoneCache::with_window(MINUTE));
+    let completing = tokio::spawn(here.complete(vec![completion(1)]));
+    reached.notified().await;
+    tokio::time::advance(MINUTE / 2).await;
+    answer.notify_one();
+    completing.await.unwrap().pop().unwrap().unwrap();
+    assert!(here.cache().contains(&id(1)));
+    tokio::time::advance(MINUTE / 2).await;
     assert!(!here.cache().contains(&id(1)));
 }

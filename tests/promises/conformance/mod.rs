@@ -9,7 +9,6 @@ pub mod batches;
 pub mod claims;
 pub mod done;
 pub mod leases;
-pub mod server;
 
 use std::sync::Arc;
 use std::time::Duration;
