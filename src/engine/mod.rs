@@ -36,7 +36,7 @@ mod work;
 mod tests;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,7 +76,8 @@ pub struct Engine {
     works: Slab<Work>,
     created: u64,
     parts: Slab<Part>,
-    current: HashMap<TopicPartition, usize>,
+    /// In order, so that the same events always lead to the same actions.
+    current: BTreeMap<TopicPartition, usize>,
     owners: Owners,
     releases: HashMap<Token, PendingRelease>,
     drains: Vec<Drain>,
@@ -119,7 +120,7 @@ impl Engine {
             works: Slab::new(),
             created: 0,
             parts: Slab::new(),
-            current: HashMap::new(),
+            current: BTreeMap::new(),
             owners: Owners::default(),
             releases: HashMap::new(),
             drains: Vec::new(),

@@ -48,7 +48,7 @@ pub(super) const SOMETIMES: [Sometimes; 15] = {
 };
 
 /// How often each was reached.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts([u64; SOMETIMES.len()]);
 
 impl Counts {
@@ -97,6 +97,8 @@ pub(super) struct TokenFact {
     pub(super) started: bool,
     /// Its owner gave it up, by a release or by dying.
     pub(super) given_up: bool,
+    /// When a claim or a renewal under it last met trouble.
+    pub(super) trouble_at: Option<u64>,
 }
 
 #[derive(Debug, Default)]

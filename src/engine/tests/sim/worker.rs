@@ -80,8 +80,8 @@ pub(super) struct Worker {
     pub(super) cache: HashSet<Id>,
     pub(super) tick_at: Option<u64>,
     pub(super) stalled_until: u64,
-    /// When a command of this worker last met trouble.
-    pub(super) trouble_at: Option<u64>,
+    /// When it last stood still.
+    pub(super) stood_still_at: Option<u64>,
     /// Control events arrive in order, and so does what goes to the source.
     pub(super) control_at: u64,
     pub(super) source_at: u64,
@@ -119,7 +119,7 @@ impl Worker {
             cache: HashSet::new(),
             tick_at: None,
             stalled_until: 0,
-            trouble_at: None,
+            stood_still_at: None,
             control_at: 0,
             source_at: 0,
             crash_in: None,

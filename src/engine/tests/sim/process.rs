@@ -1,0 +1,167 @@
+//! Processes: started, fed, struck by faults, ended.
+
+use rand::Rng;
+use rand::seq::IndexedRandom;
+
+use super::super::super::{Arrival, Event, Identified};
+use super::facts::Sometimes;
+use super::plan::{Fault, HEAL, MS, What};
+use super::worker::Worker;
+use super::world::{Ev, World, fingerprint};
+use crate::id::{IdProblem, NoMessageId};
+use crate::record::Record;
+
+impl World {
+    pub(super) fn launch(&mut self, slot: usize) {
+        let mut seed = [0; 32];
+        self.rng.fill(&mut seed);
+        let rate = self.rng.random_range(0.98..1.02);
+        let who = self.workers.len();
+        self.workers.push(Worker::new(slot, self.plan.config.clone(), seed, rate));
+        self.say(|_| format!("w{who} starts"));
+        self.after(MS, Ev::Poll { at: who });
+        self.join(who);
+    }
+
+    pub(super) fn fault(&mut self, fault: Fault) {
+        let able: Vec<usize> = (0..self.workers.len())
+            .filter(|who| self.workers[*who].alive && self.workers[*who].shutting_down.is_none())
+            .collect();
+        let Some(who) = able.choose(&mut self.rng).copied() else { return };
+        self.say(|_| format!("FAULT {fault:?} (w{who})"));
+        match fault {
+            Fault::Crash => self.crash(who),
+            Fault::CrashInStep => self.workers[who].crash_in = Some(self.rng.random_range(0..12)),
+            Fault::Outage(time) => {
+                self.store_down = true;
+                let until = (self.now + time).min(HEAL);
+                self.at(until, Ev::StoreUp);
+            }
+            Fault::Loss => {
+                for id in self.store.lose() {
+                    self.facts.fate(id).losses += 1;
+                }
+            }
+            Fault::SessionLoss(later) => {
+                let assignments = self.leave(who);
+                let later = later.min(HEAL.saturating_sub(self.now));
+                self.control(who, later, Ev::Lose { to: who, assignments });
+            }
+            Fault::Rebalance => self.rebalance(),
+            Fault::Stall(time) => {
+                let until = (self.now + time).min(HEAL);
+                self.workers[who].stalled_until = self.workers[who].stalled_until.max(until);
+                self.workers[who].stood_still_at = Some(self.workers[who].stalled_until);
+            }
+            Fault::Shutdown => {
+                let worker = &mut self.workers[who];
+                let deadline = self.now + self.plan.drain;
+                let local = worker.local(deadline);
+                worker.shutting_down = Some(deadline);
+                worker.dropped = true;
+                self.step(who, Event::Shutdown { deadline: local });
+            }
+            Fault::Join => {
+                if able.len() < 4 {
+                    let slot = self.workers.len();
+                    self.launch(slot);
+                }
+            }
+        }
+    }
+
+    /// A process ends without a word; what it sent is still under way.
+    pub(super) fn crash(&mut self, who: usize) {
+        self.gone(who);
+        let missed = self.within(300 * MS);
+        self.after(missed, Ev::Missed { who });
+        let again = self.within(400 * MS);
+        let slot = self.workers[who].slot;
+        self.after(again, Ev::Launch { slot });
+    }
+
+    pub(super) fn gone(&mut self, who: usize) {
+        self.say(|_| format!("w{who} is gone"));
+        let worker = &mut self.workers[who];
+        worker.alive = false;
+        let runs = std::mem::take(&mut worker.runs);
+        let mut exposed = 0;
+        for run in runs.into_values().filter(|run| run.effect) {
+            exposed += 1;
+            if let What::Id(id) = run.what {
+                self.facts.fate(id).crashes += 1;
+            }
+        }
+        if exposed > 0 {
+            self.counts.reached(Sometimes::CrashWhileExposed);
+        }
+        if exposed > self.plan.config.max_exposed {
+            self.fail(format!("a crash of w{who} can repeat {exposed} effects"));
+        }
+        self.facts.tokens.values_mut().filter(|token| token.worker == who).for_each(|token| token.given_up = true);
+    }
+
+    pub(super) fn poll(&mut self, at: usize) {
+        let now = self.now;
+        let worker = &self.workers[at];
+        let room = worker.engine.has_room();
+        let ready: Vec<usize> = worker
+            .owned
+            .iter()
+            .filter(|(_, owned)| room && !owned.revoking && !owned.paused && !owned.fetched)
+            .filter(|(partition, owned)| {
+                self.plan.log[**partition].get(owned.position).is_some_and(|entry| entry.at <= now)
+            })
+            .map(|(partition, _)| *partition)
+            .collect();
+        let Some(partition) = ready.choose(&mut self.rng).copied() else {
+            let delay = 10 * MS + self.within(40 * MS);
+            return self.after(delay, Ev::Poll { at });
+        };
+        let most = self.rng.random_range(1..=self.plan.batch);
+        let Some(owned) = self.workers[at].owned.get_mut(&partition) else { return };
+        let from = owned.position;
+        let log = &self.plan.log[partition];
+        let count = log[from..].iter().take(most).take_while(|entry| entry.at <= now).count();
+        owned.position += count;
+        let assignment = owned.assignment.clone();
+        let delayed = self.rng.random_ratio(1, 4);
+        owned.fetched = delayed;
+        let delay = if delayed { self.within(8 * MS) } else { 0 };
+        self.after(delay, Ev::Records { to: at, partition, assignment, from, count });
+        let again = self.within(6 * MS);
+        self.after(again, Ev::Poll { at });
+    }
+
+    pub(super) fn arrivals(&self, to: usize, partition: usize, from: usize, count: usize) -> Vec<Arrival> {
+        let identify = |what: What, record: &Record| match what {
+            What::Id(id) if self.plan.cache && self.workers[to].cache.contains(&id) => {
+                Identified::Cached(fingerprint(id))
+            }
+            What::Id(id) => Identified::Id(fingerprint(id)),
+            What::Process => Identified::Process,
+            What::Missing => {
+                Identified::Stop(Box::new(NoMessageId { origin: record.origin(), problem: IdProblem::Empty }))
+            }
+        };
+        self.plan.log[partition][from..from + count]
+            .iter()
+            .map(|entry| Arrival { record: entry.record.clone(), identified: identify(entry.what, &entry.record) })
+            .collect()
+    }
+
+    pub(super) fn finished(&mut self, who: usize) {
+        let worker = &self.workers[who];
+        let over = worker.shutting_down.is_some_and(|deadline| worker.local(self.now) >= worker.local(deadline));
+        let busy = !worker.runs.is_empty() || !worker.asked.is_empty() || worker.is_releasing(self.now, |_| true);
+        if !over && busy {
+            self.fail(format!("w{who} finished although something was under way"));
+        }
+        self.counts.reached(Sometimes::ShutDown);
+        let slot = self.workers[who].slot;
+        self.gone(who);
+        self.leave(who);
+        let delay = self.within(200 * MS);
+        self.after(delay, Ev::Launch { slot });
+    }
+}

@@ -1,0 +1,240 @@
+//! One step of an engine: what it is told, what it tells, what it wants done.
+
+use rand::Rng;
+
+use super::super::super::{Action, Assignment, Event};
+use super::eyes::Seen;
+use super::facts::Sometimes;
+use super::plan::{MS, What};
+use super::worker::Answer;
+use super::world::{Command, Ev, World};
+use crate::observe::FailureKind;
+use crate::store::{ClaimOutcome, RenewOutcome, Token, Verdict};
+
+impl World {
+    /// Brings an answer to an engine, with what the test has to know of it.
+    pub(super) fn deliver(&mut self, to: usize, event: Event) {
+        let worker = &mut self.workers[to];
+        match &event {
+            Event::Claimed { token, result, .. } => {
+                let outstanding = worker.asked.get_mut(token);
+                match (outstanding, result) {
+                    (Some(asked), Ok(outcome)) => {
+                        if asked.was_unknown {
+                            self.counts.reached(Sometimes::UnknownClaimResolved);
+                        }
+                        match outcome {
+                            ClaimOutcome::Claimed { .. } => {
+                                asked.answer = Answer::Held;
+                                let (partition, offset) = (asked.partition, asked.offset);
+                                if worker.parked.get(&partition) == Some(&offset) {
+                                    worker.parked.remove(&partition);
+                                }
+                            }
+                            _ => {
+                                worker.asked.remove(token);
+                                // Executed once more, it takes what its owner was told it has not.
+                                if let Some(fact) = self.facts.tokens.get_mut(token) {
+                                    fact.given_up = true;
+                                }
+                            }
+                        }
+                    }
+                    (Some(asked), Err(_)) => {
+                        asked.answer = Answer::Unknown;
+                        asked.was_unknown = true;
+                    }
+                    (None, _) => {}
+                }
+                self.step(to, event);
+            }
+            Event::Completed { work, result: Ok(_) } => {
+                let run = worker.runs.remove(work);
+                let id = run.as_ref().and_then(|run| match run.what {
+                    What::Id(id) => Some(id),
+                    _ => None,
+                });
+                if let Some(run) = &run
+                    && !worker.owned.values().any(|owned| owned.assignment == run.assignment)
+                {
+                    self.counts.reached(Sometimes::StaleCompletionAfterRevoke);
+                }
+                let worker = &mut self.workers[to];
+                worker.cache.extend(id);
+                // A late copy of its claim may still take what a store that lost its data does not know any more.
+                if let Some(fact) = worker.token_of.get(work).and_then(|token| self.facts.tokens.get_mut(token)) {
+                    fact.given_up = true;
+                }
+                self.step(to, event);
+            }
+            Event::Renewed { token, result: Ok(RenewOutcome::NotHeld), .. } => {
+                worker.asked.remove(token);
+                if !worker.runs_under(token)
+                    && let Some(fact) = self.facts.tokens.get_mut(token)
+                {
+                    fact.given_up = true;
+                }
+                self.step(to, event);
+            }
+            Event::Released { token, result: Ok(_) } => {
+                worker.releasing.remove(token);
+                self.step(to, event);
+            }
+            _ => self.step(to, event),
+        }
+    }
+
+    /// One step of an engine, and what follows from it.
+    pub(super) fn step(&mut self, who: usize, event: Event) {
+        if self.failure.is_some() {
+            return;
+        }
+        self.steps += 1;
+        self.say(|_| format!("w{who} <- {event:?}"));
+        let settles = match &event {
+            Event::Completed { work, result: Ok(_) } => self.workers[who].token_of.get(work).copied(),
+            _ => None,
+        };
+        let now = self.workers[who].local(self.now);
+        let mut actions = Vec::new();
+        self.workers[who].engine.step(now, event, &mut actions);
+        for seen in self.workers[who].eyes.take() {
+            self.see(who, seen, settles);
+        }
+        for action in actions {
+            if self.workers[who].crash_in == Some(0) {
+                self.crash(who);
+                return;
+            }
+            self.workers[who].crash_in = self.workers[who].crash_in.map(|left| left - 1);
+            self.act(who, action);
+            if !self.workers[who].alive {
+                return;
+            }
+        }
+        self.check_worker(who);
+        let worker = &mut self.workers[who];
+        if let Some(due) = worker.engine.next_tick() {
+            let at = worker.global(due).max(self.now + 1);
+            if worker.tick_at.is_none_or(|before| at < before || before < self.now) {
+                worker.tick_at = Some(at);
+                self.at(at, Ev::Tick { at: who });
+            }
+        }
+    }
+
+    pub(super) fn see(&mut self, who: usize, seen: Seen, token: Option<Token>) {
+        self.say(|_| format!("w{who} tells {seen:?}"));
+        let worker = &mut self.workers[who];
+        match seen {
+            Seen::Delivered(count) => worker.delivered += count,
+            Seen::Duplicate(partition, offset) => {
+                worker.settled += 1;
+                if token.is_some() {
+                    self.counts.reached(Sometimes::SettledByTwin);
+                }
+                if worker.parked.get(&partition) == Some(&offset) {
+                    worker.parked.remove(&partition);
+                }
+            }
+            Seen::Park(partition, offset) => {
+                worker.parked.insert(partition, offset);
+            }
+            Seen::Handled => {}
+            Seen::Complete(verdict) => {
+                worker.settled += 1;
+                self.check_verdict(who, verdict, token);
+            }
+            Seen::Stop(partition, offset, reason) => {
+                worker.dropped = true;
+                worker.parked.remove(&partition);
+                self.stopped.insert(partition as usize);
+                let log = &self.plan.log[partition as usize];
+                let index = log.iter().position(|entry| entry.offset == offset);
+                if reason.contains("and more") {
+                    self.counts.reached(Sometimes::Condemned);
+                }
+                if index != Some(self.plan.end(partition as usize)) {
+                    self.fail(format!("w{who} stopped {partition} at an innocent record, {offset}: {reason}"));
+                }
+            }
+        }
+    }
+
+    pub(super) fn check_verdict(&mut self, who: usize, verdict: Verdict, token: Option<Token>) {
+        let Some(token) = token else { return };
+        let Some(fate) = self.facts.fates.values().find(|fate| fate.completed_by.contains(&token)) else { return };
+        let others = fate.completed_by.iter().position(|other| *other == token) != Some(0);
+        if verdict == Verdict::First && others && fate.losses == 0 {
+            self.fail(format!("w{who} hides that its effect was the second one"));
+        }
+    }
+
+    pub(super) fn act(&mut self, who: usize, action: Action) {
+        self.say(|_| format!("w{who} -> {action:?}"));
+        let sent_at = self.workers[who].local(self.now);
+        match action {
+            Action::Claim { work, claim } => {
+                self.check_claim(who, work, &claim);
+                self.send(who, Command::Claim { work, claim, sent_at });
+            }
+            Action::Start { work, record, attempt } => self.start(who, work, &record, attempt),
+            Action::Cancel { work } => {
+                if let Some(run) = self.workers[who].runs.get(&work)
+                    && !run.effect
+                    && !run.ended
+                    && self.rng.random_ratio(1, 3)
+                {
+                    let run = run.number;
+                    self.after(1, Ev::End { at: who, work, run, result: Err(FailureKind::Unavailable) });
+                }
+            }
+            Action::Complete { work, completion } => self.send(who, Command::Complete { work, completion }),
+            Action::Renew { work, lease } => self.send(who, Command::Renew { work, lease, sent_at }),
+            Action::Release(release) => {
+                let token = release.lease.token;
+                let worker = &mut self.workers[who];
+                if let Some(asked) = worker.asked.remove(&token) {
+                    worker.releasing.insert(token, (asked.assignment, self.now));
+                }
+                worker.released.insert(token);
+                if let Some(fact) = self.facts.tokens.get_mut(&token) {
+                    fact.given_up = true;
+                }
+                self.send(who, Command::Release(release));
+            }
+            Action::Commit { assignment, offset } => {
+                self.check_commit(who, &assignment, offset);
+                let delay = self.within(3 * MS);
+                self.tell_source(who, delay, Ev::Commit { from: who, assignment, offset });
+            }
+            Action::Pause(assignment) => self.pause(who, &assignment, true),
+            Action::Resume(assignment) => self.pause(who, &assignment, false),
+            Action::RevokeDone(assignments) => {
+                self.check_revoke_done(who, &assignments);
+                let worker = &mut self.workers[who];
+                worker.owned.retain(|_, owned| !assignments.contains(&owned.assignment));
+                worker.closed.extend(assignments.iter().cloned());
+                let late = worker.runs.values().any(|run| assignments.contains(&run.assignment));
+                if late {
+                    self.counts.reached(Sometimes::LateAfterRevoke);
+                }
+                let delay = self.within(2 * MS);
+                self.tell_source(who, delay, Ev::RevokeDone { from: who, assignments });
+            }
+            Action::Finished => self.finished(who),
+        }
+    }
+
+    pub(super) fn tell_source(&mut self, who: usize, delay: u64, event: Ev) {
+        let at = (self.now + delay).max(self.workers[who].source_at + 1);
+        self.workers[who].source_at = at;
+        self.at(at, event);
+    }
+
+    pub(super) fn pause(&mut self, who: usize, assignment: &Assignment, paused: bool) {
+        if let Some(owned) = self.workers[who].owned.values_mut().find(|owned| owned.assignment == *assignment) {
+            owned.paused = paused;
+        }
+    }
+}
