@@ -8,6 +8,8 @@ mod both;
 mod log;
 mod metrics;
 pub mod names;
+#[cfg(test)]
+mod tests;
 
 pub use self::both::Telemetry;
 pub use self::log::Log;
