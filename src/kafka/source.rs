@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -97,7 +96,6 @@ pub(super) struct Ends {
     pub(super) control: mpsc::Sender<SourceEvent>,
     pub(super) records: mpsc::Sender<Batch>,
     pub(super) wake: Arc<Notify>,
-    pub(super) abandoned: Arc<AtomicBool>,
 }
 
 /// A running Kafka consumer. See the [module](super) for how it works.
@@ -106,9 +104,6 @@ pub(super) struct Ends {
 /// [`SourceEvents`] are closed then. A source that is dropped ends as by [`abandon`](Self::abandon).
 pub struct Source {
     commands: mpsc::Sender<Command>,
-    wake: Arc<Notify>,
-    abandoned: Arc<AtomicBool>,
-    closing: bool,
 }
 
 impl Source {
@@ -127,15 +122,9 @@ impl Source {
         let (control_end, control) = mpsc::channel(CONTROL);
         let (records_end, records) = mpsc::channel(BATCHES);
         let (started, answer) = oneshot::channel();
-        let (wake, abandoned) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
-        let source = Self { commands, wake, abandoned, closing: false };
-        let ends = Ends {
-            commands: command_end,
-            control: control_end,
-            records: records_end,
-            wake: source.wake.clone(),
-            abandoned: source.abandoned.clone(),
-        };
+        let source = Self { commands };
+        let ends =
+            Ends { commands: command_end, control: control_end, records: records_end, wake: Arc::new(Notify::new()) };
         thread::spawn(settings, ends, started)?;
         match answer.await {
             Ok(Ok(())) => Ok((source, SourceEvents { control, records })),
@@ -183,11 +172,10 @@ impl Source {
     ///
     /// # Cancel safety
     /// A dropped future leaves the source closing, or ends it as by [`abandon`](Self::abandon).
-    pub async fn close(mut self, limit: Duration) -> bool {
+    pub async fn close(self, limit: Duration) -> bool {
         let closing = async {
             let (closed, answer) = oneshot::channel();
             self.send(Command::Close { limit, closed }).await;
-            self.closing = true;
             answer.await.unwrap_or(false)
         };
         tokio::time::timeout(limit, closing).await.unwrap_or(false)
@@ -196,6 +184,7 @@ impl Source {
     /// Ends at once, as a crash would: nothing more is committed and nobody is told. The consumer leaves the group, so
     /// that another one takes over without waiting for the session timeout.
     pub fn abandon(self) {
+        // The thread sees that the channel is closed before it acts on what may still be in it.
         drop(self);
     }
 
@@ -219,15 +208,6 @@ impl Source {
     async fn send(&self, command: Command) {
         // An error says that the thread has ended, which the closed channels of the events tell the driver.
         self.commands.send(command).await.ok();
-    }
-}
-
-impl Drop for Source {
-    fn drop(&mut self) {
-        if !self.closing {
-            self.abandoned.store(true, Ordering::Release);
-        }
-        self.wake.notify_one();
     }
 }
 

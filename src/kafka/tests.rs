@@ -269,6 +269,9 @@ async fn an_abandoned_source_commits_nothing_and_another_takes_over() {
     let assignments = first.assigned().await;
     first.take(5).await;
     let Member { source, mut events } = first;
+    // What the thread has not seen yet when the crash comes is not obeyed any more.
+    source.freeze(Duration::from_millis(100)).await;
+    source.commit(assignments[0].clone(), 5).await;
     source.abandon();
     while events.control.recv().await.is_some() {}
     assert!(events.records.recv().await.is_none());

@@ -1,7 +1,6 @@
 //! The thread that owns the consumer: its start, its loop, its end.
 
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -115,12 +114,10 @@ impl Poller {
         // The consumer is dropped here. Where it could not leave its group that may take long, and nobody waits for it.
     }
 
+    /// Takes all commands that wait, before any of them has an effect outside: where the handle was dropped behind
+    /// them, they have none.
     fn take_commands(&mut self) -> Option<End> {
         loop {
-            // Before the commands: a crash asks for nothing more either.
-            if self.ends.abandoned.load(Ordering::Acquire) {
-                return Some(End::Abandoned);
-            }
             match self.ends.commands.try_recv() {
                 Ok(command) => {
                     if let Some(end) = self.obey(command) {

@@ -152,6 +152,13 @@ impl Member {
         }
     }
 
+    /// Waits until the poll thread has gone round a few times.
+    pub(super) async fn rounds(&self) {
+        for _ in 0..3 {
+            self.source.inspect().await;
+        }
+    }
+
     /// Takes so many records, with the assignments that delivered them.
     pub(super) async fn take(&mut self, count: usize) -> Vec<(Assignment, Record)> {
         let mut taken = Vec::new();
