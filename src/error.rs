@@ -56,12 +56,43 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// Whether starting again later can succeed without anybody changing a setting.
+    /// Whether starting again later can succeed without anybody changing a setting, a permission or an offset.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Open(OpenError::Store(error)) => error.is_retryable(),
             Self::Open(_) => false,
+            // Somebody has to grant the access, or to set the group's offset.
+            Self::Source(SourceError::Denied { .. } | SourceError::OffsetLost { .. }) => false,
             Self::Source(error) => !error.is_configuration(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Cause, StoreError};
+
+    #[test]
+    fn retryable_is_what_passes_without_anybody_doing_anything() {
+        let source = |error| RunError::Source(error).is_retryable();
+        let (text, limit) = (String::new, std::time::Duration::ZERO);
+        assert!(source(SourceError::Unreachable { brokers: text(), limit, last: None }));
+        assert!(source(SourceError::UnknownTopic { topic: text() }));
+        assert!(source(SourceError::Rebalance { operation: "", reason: text() }));
+        assert!(source(SourceError::Fatal { reason: text() }));
+        assert!(source(SourceError::Thread { reason: text() }));
+        assert!(!source(SourceError::Setting { name: text(), problem: text() }));
+        assert!(!source(SourceError::Refused { reason: text() }));
+        assert!(!source(SourceError::Denied { what: text(), reason: text() }));
+        assert!(!source(SourceError::OffsetLost { partition: None, next: None, reason: text() }));
+
+        let open = |error| RunError::Open(error).is_retryable();
+        let cause = || Cause::new("away");
+        assert!(open(StoreError::Unavailable(cause()).into()));
+        assert!(open(StoreError::Unknown(cause()).into()));
+        assert!(!open(StoreError::Refused(cause()).into()));
+        assert!(!open(OpenError::Disagreement { namespace: text(), differences: Vec::new() }));
+        assert!(!open(OpenError::Unreadable { namespace: text(), problem: text() }));
     }
 }

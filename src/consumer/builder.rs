@@ -1,6 +1,7 @@
 //! The settings of a consumer, checked together before anything is connected.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,7 +37,8 @@ impl Consumer {
         ConsumerBuilder::default()
     }
 
-    /// Opens the namespace, joins the group and handles records until `shutdown` resolves, then drains and leaves.
+    /// Opens the namespace, joins the group and handles records until `shutdown` resolves, then drains and leaves. The
+    /// end takes at most twice the drain limit, also while store or brokers are away.
     ///
     /// Offsets are committed only for records that were handled and recorded as done, or recognised as duplicates of
     /// such. A record that cannot be handled stops its partition; the others go on.
@@ -52,8 +54,16 @@ impl Consumer {
     /// [`RunError::Source`] when the brokers cannot be reached, a topic does not exist, or the source fails for good.
     /// [`RunError::is_retryable`] tells whether starting again can help.
     pub async fn run<H: Handler>(self, handler: H, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
-        self.store.open(&self.agreement).await.map_err(RunError::Open)?;
-        let (source, events) = Source::start(self.kafka).await.map_err(RunError::Source)?;
+        let mut shutdown = pin!(shutdown);
+        let started = async {
+            self.store.open(&self.agreement).await.map_err(RunError::Open)?;
+            Source::start(self.kafka).await.map_err(RunError::Source)
+        };
+        let (source, events) = tokio::select! {
+            started = started => started?,
+            // Nothing was claimed or joined: whoever is told to end need not wait for services that do not answer.
+            () = &mut shutdown => return Ok(()),
+        };
         let parts = Parts {
             engine: Engine::new(self.engine, self.observer, rand::random()),
             identifier: self.identifier,
@@ -139,6 +149,19 @@ impl ConsumerBuilder {
     /// when the consumer is built.
     pub fn property(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.kafka.properties.insert(name.into(), value.into());
+        self
+    }
+
+    /// The ID of a static member: a consumer that comes back with it within the session timeout gets its partitions
+    /// back without a rebalance. No two consumers may run with the same one: the newer stops the older.
+    pub fn static_member(mut self, id: impl Into<String>) -> Self {
+        self.kafka.static_member = Some(id.into());
+        self
+    }
+
+    /// How long the brokers may take to answer at the start; default 10 s.
+    pub fn start_limit(mut self, limit: Duration) -> Self {
+        self.kafka.start_limit = limit;
         self
     }
 
@@ -244,9 +267,12 @@ impl ConsumerBuilder {
     pub fn build(mut self) -> Result<Consumer, BuildError> {
         let mut problems = Vec::new();
         self.kafka.drain_limit = self.drain_limit;
-        problems.extend(self.kafka.validate().err().map(Problem::from));
+        problems.extend(self.kafka.problems().into_iter().map(Problem::from));
         let namespace = self.namespace.clone().map_or_else(|| Namespace::new(&self.kafka.group), Ok);
-        if let Err(problem) = &namespace {
+        // A group that is missing was named above.
+        if let Err(problem) = &namespace
+            && !self.kafka.group.trim().is_empty()
+        {
             problems.push(Problem::new("namespace", problem.to_string()));
         }
         match &self.store {
@@ -255,7 +281,7 @@ impl ConsumerBuilder {
             }
             Some(store) => self.engine.terms = store.terms(),
         }
-        problems.extend(self.engine.check().err().map(Problem::from));
+        problems.extend(self.engine.problems().into_iter().map(Problem::from));
         problems.extend(self.check_times());
         let (Ok(namespace), Some(store), []) = (namespace, self.store, problems.as_slice()) else {
             return Err(BuildError { problems });

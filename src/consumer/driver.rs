@@ -279,22 +279,26 @@ impl<H: Handler> Driver<H> {
         let (handler, limit) = (Arc::clone(&self.handler), self.parts.handler_time_limit);
         self.handlers.spawn(async move {
             let origin = record.origin();
-            let handling = async { handler.handle(record, Attempt { number, lease_lost }).await };
-            let result = match timeout(limit, AssertUnwindSafe(handling).catch_unwind()).await {
-                Ok(Ok(Ok(()))) => Ok(()),
-                Ok(Ok(Err(failure))) => {
-                    tracing::warn!(%origin, attempt = number, kind = ?failure.kind(), error = %failure, "the handler failed");
-                    Err(failure.kind())
+            // All that is the user's runs inside, the drop of a handler that took too long included: a task that
+            // panicked could not tell which record it was, and its partition would stand still without a word.
+            let attempt = AssertUnwindSafe(async {
+                match timeout(limit, handler.handle(record, Attempt { number, lease_lost })).await {
+                    Ok(Ok(())) => Ok(()),
+                    Ok(Err(failure)) => {
+                        let kind = failure.kind();
+                        tracing::warn!(%origin, attempt = number, ?kind, error = %failure, "the handler failed");
+                        Err(kind)
+                    }
+                    Err(_elapsed) => {
+                        tracing::warn!(%origin, attempt = number, ?limit, "the handler exceeded its time limit");
+                        Err(FailureKind::TimedOut)
+                    }
                 }
-                Ok(Err(_panic)) => {
-                    tracing::warn!(%origin, attempt = number, "the handler panicked");
-                    Err(FailureKind::Panicked)
-                }
-                Err(_elapsed) => {
-                    tracing::warn!(%origin, attempt = number, ?limit, "the handler exceeded its time limit");
-                    Err(FailureKind::TimedOut)
-                }
-            };
+            });
+            let result = attempt.catch_unwind().await.unwrap_or_else(|_panic| {
+                tracing::warn!(%origin, attempt = number, "the handler panicked");
+                Err(FailureKind::Panicked)
+            });
             (work, result)
         });
     }

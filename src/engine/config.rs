@@ -4,6 +4,12 @@ use std::time::Duration;
 
 use crate::store::{LeaseTerms, SettingsError};
 
+/// The greatest limit on records in flight: each has a slot, whose number fits into the low bits of a
+/// [`WorkId`](super::WorkId), with room for the batches that may exceed it.
+const MOST_IN_FLIGHT: usize = 10_000_000;
+/// The longest back-off and commit interval.
+const LONGEST_TIME: Duration = Duration::from_secs(24 * 3600);
+
 /// How the engine behaves. The defaults are those of the documentation.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -57,12 +63,17 @@ impl EngineConfig {
     ///
     /// # Errors
     ///
-    /// Names the first setting that cannot be as it is, and the way out.
+    /// The first of [`problems`](Self::problems).
     pub fn check(&self) -> Result<(), SettingsError> {
-        self.terms.check()?;
-        let refuse = |setting, problem: &str| Err(SettingsError { setting, problem: problem.into() });
+        self.problems().into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Every setting that cannot be as it is, with the way out.
+    pub fn problems(&self) -> Vec<SettingsError> {
+        let mut problems: Vec<_> = self.terms.check().err().into_iter().collect();
+        let mut refuse = |setting, problem: &str| problems.push(SettingsError { setting, problem: problem.into() });
         if self.max_attempts < 2 {
-            return refuse("max_attempts", "must be at least 2, or one crash of the process would condemn a record");
+            refuse("max_attempts", "must be at least 2, or one crash of the process would condemn a record");
         }
         for (setting, value) in [
             ("max_exposed", self.max_exposed),
@@ -71,13 +82,23 @@ impl EngineConfig {
             ("commit_records", self.commit_records),
         ] {
             if value == 0 {
-                return refuse(setting, "must be at least 1, or nothing could ever be handled");
+                refuse(setting, "must be at least 1, or nothing could ever be handled");
             }
         }
-        if self.backoff_first > self.backoff_cap {
-            return refuse("backoff_first", "must not be longer than backoff_cap");
+        if self.max_in_flight > MOST_IN_FLIGHT {
+            refuse("max_in_flight", "must be at most 10,000,000");
         }
-        Ok(())
+        if self.backoff_first > self.backoff_cap {
+            refuse("backoff_first", "must not be longer than backoff_cap");
+        }
+        // Sums of these and of the time since the start must not overflow.
+        if self.backoff_cap > LONGEST_TIME {
+            refuse("backoff_cap", "must be at most a day");
+        }
+        if self.commit_interval.is_zero() || self.commit_interval > LONGEST_TIME {
+            refuse("commit_interval", "must be longer than zero and at most a day");
+        }
+        problems
     }
 
     /// How long a claim is surely held after it was sent: the lease less a tenth, for clocks do not run equally fast.

@@ -104,11 +104,12 @@ impl Identifier {
         Ok(Identity { replay, ..self.extractor.extract(record)? })
     }
 
-    /// The whole rule of equality on one line, for [`Agreement::id_rule`](crate::store::Agreement::id_rule). The policy
-    /// is part of it only where it gives records fingerprints.
+    /// The whole rule of equality on one line, for [`Agreement::id_rule`](crate::store::Agreement::id_rule).
+    ///
+    /// The policy is no part of it: the fingerprint of coordinates is that of no other kind of ID, so processes with
+    /// different policies are not blind to each other, and a partition that stopped may go on with another policy.
     pub fn rule(&self) -> String {
-        let otherwise = if self.policy == IdPolicy::Coordinates { ", otherwise coordinates" } else { "" };
-        format!("{}{otherwise}", self.extractor.rule())
+        self.extractor.rule()
     }
 
     /// A value that is the same for the same key and does not tell it, for

@@ -20,6 +20,9 @@ pub const DEFAULT_MAX_POLL_INTERVAL: Duration = Duration::from_secs(300);
 /// Moves only the partitions that must move; the others keep their work in flight.
 pub const DEFAULT_ASSIGNMENT_STRATEGY: &str = "cooperative-sticky";
 
+/// librdkafka's own default of `session.timeout.ms`.
+const DEFAULT_SESSION_MS: u64 = 45_000;
+
 /// What a revoke may take beyond the drain: the last commit's answer, and some way to get there.
 const REVOKE_MARGIN: Duration = Duration::from_secs(5);
 
@@ -131,9 +134,26 @@ impl KafkaSettings {
     /// Checks the settings, without any connection.
     ///
     /// # Errors
-    /// [`SourceError::Setting`] for the first that is missing, refused, unknown, or contradicts another one.
+    /// The first of [`problems`](Self::problems).
     pub fn validate(&self) -> Result<(), SourceError> {
-        self.client_config().map(|_| ())
+        self.problems().into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Everything that is missing, refused, unknown, or contradicts another setting, without any connection. What
+    /// librdkafka notices only when it puts its properties together, [`Source::start`](super::Source::start) tells.
+    pub fn problems(&self) -> Vec<SourceError> {
+        let mut problems = self.check_own();
+        let ours = |name: &str| FORCED.iter().any(|(forced, ..)| *forced == name) || NAMED.iter().any(|n| n.0 == name);
+        for (name, value) in self.properties.iter().filter(|(name, _)| !ours(name)) {
+            // One by one: librdkafka's check of all of them ends with the first.
+            let refused =
+                ClientConfig::new().set(name, value).create_native_config().map_err(|e| refused(name, e)).err();
+            problems.extend(refused);
+        }
+        if problems.is_empty() {
+            problems.extend(self.client_config().err());
+        }
+        problems
     }
 
     /// The poll interval that is in force: the property overrides the setting.
@@ -155,7 +175,9 @@ impl KafkaSettings {
 
     /// The properties in force.
     pub(super) fn client_config(&self) -> Result<ClientConfig, SourceError> {
-        self.check_own()?;
+        if let Some(problem) = self.check_own().into_iter().next() {
+            return Err(problem);
+        }
         let mut config = ClientConfig::new();
         // What librdkafka says is filtered by the subscriber, not here.
         config.set_log_level(RDKafkaLogLevel::Info);
@@ -183,49 +205,64 @@ impl KafkaSettings {
         if let Some(id) = &self.static_member {
             config.set("group.instance.id", id);
         }
-        config.create_native_config().map_err(refused)?;
+        config.create_native_config().map_err(|error| refused("the settings", error))?;
         Ok(config)
     }
 
-    fn check_own(&self) -> Result<(), SourceError> {
-        let missing = |name: &str| Err(SourceError::setting(name, "it is empty"));
-        if self.brokers.trim().is_empty() {
-            return missing("brokers");
-        }
-        if self.group.trim().is_empty() {
-            return missing("group");
-        }
-        if self.topics.is_empty() || self.topics.iter().any(|topic| topic.is_empty()) {
-            return missing("topics");
+    /// What is wrong with our own settings, and with properties that are ours to decide.
+    fn check_own(&self) -> Vec<SourceError> {
+        let mut problems = Vec::new();
+        let mut refuse = |name: &str, problem: String| problems.push(SourceError::setting(name, problem));
+        let missing = [
+            ("brokers", self.brokers.trim().is_empty()),
+            ("group", self.group.trim().is_empty()),
+            ("topics", self.topics.is_empty() || self.topics.iter().any(|topic| topic.is_empty())),
+        ];
+        for (name, _) in missing.iter().filter(|(_, missing)| *missing) {
+            refuse(name, "it is empty".to_owned());
         }
         if self.topics.iter().any(|topic| topic.starts_with('^')) {
-            return Err(SourceError::setting(
-                "topics",
-                "a pattern is not accepted, since nobody could tell whether a topic is missing: name each topic",
-            ));
+            let problem =
+                "a pattern is not accepted, since nobody could tell whether a topic is missing: name each topic";
+            refuse("topics", problem.to_owned());
+        }
+        // The bindings panic over it where they cannot answer with an error.
+        let texts = [("brokers", &self.brokers), ("group", &self.group)].into_iter();
+        let texts = texts.chain(self.topics.iter().map(|topic| ("topics", topic)));
+        for (name, _) in texts.filter(|(_, text)| text.contains('\0')) {
+            refuse(name, "it holds a NUL character".to_owned());
         }
         for (name, value, why) in FORCED {
             if self.properties.get(*name).is_some_and(|set| set != value) {
-                return Err(SourceError::setting(*name, format!("it must be `{value}`: {why}")));
+                refuse(name, format!("it must be `{value}`: {why}"));
             }
         }
         for (name, setting) in NAMED {
             if self.properties.contains_key(*name) {
-                return Err(SourceError::setting(*name, format!("set `{setting}` instead")));
+                refuse(name, format!("set `{setting}` instead"));
             }
         }
-        let poll_interval = self.poll_interval()?;
-        if self.drain_limit > poll_interval / 2 {
-            return Err(SourceError::setting(
+        let poll_interval = self.poll_interval();
+        let session = self.properties.get("session.timeout.ms").map_or(Ok(DEFAULT_SESSION_MS), |set| set.parse());
+        if let (Ok(poll_interval), Ok(session)) = (&poll_interval, session)
+            && Duration::from_millis(session) > *poll_interval
+        {
+            let problem = "it may be at most the poll interval (max.poll.interval.ms), or librdkafka refuses both";
+            refuse("session.timeout.ms", problem.to_owned());
+        }
+        match poll_interval {
+            Ok(poll_interval) if self.drain_limit > poll_interval / 2 => refuse(
                 "drain_limit",
                 format!(
                     "it may be at most half the poll interval (max.poll.interval.ms, {} ms): a longer drain would cost \
                      the partitions before their last commit",
                     poll_interval.as_millis()
                 ),
-            ));
+            ),
+            Ok(_) => {}
+            Err(problem) => problems.push(problem),
         }
-        Ok(())
+        problems
     }
 }
 
@@ -253,13 +290,13 @@ impl fmt::Debug for KafkaSettings {
 /// Whether a property's value must never be shown: by the words in its name, so that a property this version does not
 /// know is covered too.
 fn is_secret(name: &str) -> bool {
-    ["password", "secret", "token", ".pem", "jaas", "oauthbearer.config", "assertion"]
+    ["pass", "secret", "token", ".pem", "jaas", "oauthbearer.config", "assertion"]
         .iter()
         .any(|word| name.contains(word))
 }
 
 /// librdkafka's answer to a property, without the value that it repeats.
-fn refused(error: KafkaError) -> SourceError {
+fn refused(what: &str, error: KafkaError) -> SourceError {
     match error {
         KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, _, name, _) => {
             SourceError::setting(name, "librdkafka knows no such property")
@@ -267,6 +304,7 @@ fn refused(error: KafkaError) -> SourceError {
         KafkaError::ClientConfig(_, _, name, _) => {
             SourceError::setting(name, "librdkafka does not accept its value, or was built without what it needs")
         }
-        other => SourceError::Refused { reason: other.to_string() },
+        // Its name or value cannot be passed on at all.
+        _ => SourceError::setting(what, "it holds a NUL character"),
     }
 }

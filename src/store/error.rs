@@ -80,7 +80,11 @@ impl std::error::Error for Cause {
 pub enum OpenError {
     /// Another process opened the namespace with other settings. Two processes that disagree would be blind to each
     /// other's IDs.
-    #[error("namespace {namespace} was opened with other settings: {}", .differences.join("; "))]
+    #[error(
+        "namespace {namespace} was opened with other settings: {}. Give all its processes the same, or choose another \
+         namespace, which knows nothing of what was handled in this one",
+        .differences.join("; ")
+    )]
     Disagreement {
         /// Whose settings disagree.
         namespace: String,

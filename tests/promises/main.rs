@@ -13,11 +13,16 @@
 
 mod common;
 
+mod bad_input;
 mod conformance;
+mod consuming;
 mod examples;
+mod failing_handlers;
 mod harness;
+mod outages;
 mod proof;
 mod rooms;
+mod settings;
 mod store_alike;
 mod store_conformance;
 mod store_proxy;
