@@ -40,6 +40,7 @@
 mod commits;
 mod context;
 mod error;
+mod faults;
 mod native;
 mod owned;
 mod poller;
