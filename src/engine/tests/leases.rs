@@ -104,6 +104,22 @@ fn a_refresh_without_an_answer_does_not_lose_the_count() {
 }
 
 #[test]
+fn a_refresh_that_fails_during_a_drain_is_given_back_like_any_claim() {
+    let mut bench = Bench::new();
+    let a = bench.assign(0);
+    bench.deliver(&a, "xy");
+    bench.claimed("xy");
+    bench.sleep(LEASE / 3);
+    bench.handled("x");
+    bench.revoke(&a, ms(5000));
+    bench.completed("x");
+    assert!(bench.revoked.is_empty());
+    bench.answer_renewal('y', Err(unknown()));
+    bench.released("y");
+    assert_eq!(bench.revoked, [a]);
+}
+
+#[test]
 fn a_claim_ahead_is_given_back_rather_than_let_run_out() {
     let mut bench = Bench::new();
     let a = bench.assign(0);

@@ -73,7 +73,7 @@ pub(super) struct Fate {
     pub(super) effects: usize,
     /// Crashes after an effect and before its completion was acknowledged.
     pub(super) crashes: usize,
-    /// Takeovers while the owner was alive and exposed.
+    /// Effects of handlers whose lease was taken over while they ran.
     pub(super) overruns: usize,
     /// Losses of the store while it knew the ID.
     pub(super) losses: usize,

@@ -1,5 +1,6 @@
 //! Handlers: started, their effect, their end.
 
+use rand::Rng;
 use rand::seq::IndexedRandom;
 
 use super::super::super::{Event, WorkId};
@@ -33,13 +34,18 @@ impl World {
         }
         self.runs += 1;
         let number = self.runs;
-        let run = Run { what, partition, index, assignment, number, effect: false, ended: false, alone };
+        let run =
+            Run { what, partition, index, assignment, number, effect: false, ended: false, overrun: false, alone };
         self.workers[who].runs.insert(work, run);
         let conduct = match what {
             What::Id(id) => self.conduct[usize::from(id)],
             _ => Conduct::Good,
         };
         let mut before = self.within(self.plan.handling);
+        if matches!(conduct, Conduct::Fails(_) | Conduct::Unavailable(_)) && self.rng.random_ratio(1, 3) {
+            // Long enough to lose the lease before the next attempt.
+            before = self.within(2 * LEASE);
+        }
         let end = |world: &mut Self, result| {
             world.after(before, Ev::End { at: who, work, run: number, result });
         };
@@ -75,12 +81,13 @@ impl World {
         }
         let Some(run) = self.workers[at].runs.get_mut(&work) else { return };
         run.effect = true;
-        let (what, partition, index) = (run.what, run.partition, run.index);
+        let (what, partition, index, overrun) = (run.what, run.partition, run.index, run.overrun);
         self.say(|_| format!("w{at} EFFECT of {what:?}"));
         match what {
             What::Id(id) => {
                 let fate = self.facts.fate(id);
                 fate.effects += 1;
+                fate.overruns += usize::from(overrun);
                 let (effects, explained) = (fate.effects, fate.is_explained());
                 if effects > 1 {
                     self.counts.reached(Sometimes::RepeatedEffect);

@@ -1,7 +1,8 @@
 //! A seeded simulation of whole groups of workers: the engine that ships, a store and a group written from the design
 //! page, virtual time, and faults of every kind. First the faults, then everything heals and must come to its end.
 //!
-//! `HAPAX_SIM_SCHEDULES` sets how many schedules run; `HAPAX_SIM_SEED` runs one, and prints its trace if it fails.
+//! `HAPAX_SIM_SCHEDULES` sets how many schedules run; `HAPAX_SIM_SEED` runs one, and prints its trace if it fails;
+//! `HAPAX_SIM_SUMMARY=1` fails at the end with the numbers.
 
 mod check;
 mod eyes;
@@ -57,7 +58,7 @@ fn simulation() {
         }
         return;
     }
-    let schedules = variable("HAPAX_SIM_SCHEDULES").unwrap_or(if cfg!(debug_assertions) { 4_000 } else { 20_000 });
+    let schedules = variable("HAPAX_SIM_SCHEDULES").unwrap_or(if cfg!(debug_assertions) { 4_000 } else { 50_000 });
     let next = AtomicU64::new(0);
     let total = Mutex::new((Counts::default(), Vec::new(), Vec::new()));
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

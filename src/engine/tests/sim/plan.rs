@@ -175,15 +175,15 @@ fn draw_conduct(rng: &mut StdRng) -> Conduct {
 }
 
 fn draw_fault(rng: &mut StdRng) -> Fault {
-    match rng.random_range(0..14) {
+    match rng.random_range(0..16) {
         0..2 => Fault::Crash,
         2..4 => Fault::CrashInStep,
         4 => Fault::Outage(rng.random_range(50 * MS..1800 * MS)),
         5 => Fault::Loss,
         6..8 => Fault::SessionLoss(rng.random_range(0..800 * MS)),
         8..11 => Fault::Rebalance,
-        11 => Fault::Stall(rng.random_range(200 * MS..2 * LEASE)),
-        12 => Fault::Shutdown,
+        11..14 => Fault::Stall(rng.random_range(200 * MS..2 * LEASE)),
+        14 => Fault::Shutdown,
         _ => Fault::Join,
     }
 }

@@ -131,14 +131,16 @@ impl World {
             return;
         }
         let owner = &self.workers[fact.worker];
-        let exposed = owner.runs.values().any(|run| run.what == What::Id(id));
         let recent = |at: Option<u64>| at.is_some_and(|at| at + 3 * LEASE > self.now);
         let troubled = recent(owner.stood_still_at) || recent(fact.trouble_at);
         if !troubled {
             return self.fail(format!("the lease of {id} ran out although w{} was able to renew it", fact.worker));
         }
-        if exposed {
-            self.facts.fate(id).overruns += 1;
+        let started = self.workers[fact.worker].runs.values_mut().find(|run| run.what == What::Id(id));
+        if let Some(run) = started {
+            // Excused is the effect of this very run, not of one that is started afterwards.
+            run.overrun = !run.effect;
+            self.facts.fates.entry(id).or_default().overruns += usize::from(run.effect);
             self.counts.reached(Sometimes::Overrun);
         }
     }

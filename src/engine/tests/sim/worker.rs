@@ -34,6 +34,8 @@ pub(super) struct Run {
     pub(super) number: u64,
     pub(super) effect: bool,
     pub(super) ended: bool,
+    /// Whether its lease was taken over before its effect.
+    pub(super) overrun: bool,
     pub(super) alone: bool,
 }
 
