@@ -50,7 +50,7 @@ impl<Tag> Batches<Tag> {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe, as [`Coalescer::next`].
+    /// Cancel safe: round trips live in the coalescers, not in the returned future. They advance only while it is polled.
     pub(crate) async fn next(&mut self) -> Answered<Tag> {
         poll_fn(|cx| self.poll_next(cx)).await
     }

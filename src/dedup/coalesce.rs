@@ -71,7 +71,7 @@ impl<Tag, Req, Res> Coalescer<Tag, Req, Res> {
         self
     }
 
-    /// Puts a request into the next batch, which leaves when [`next`](Self::next) is polled and there is room for a
+    /// Puts a request into the next batch, which leaves when [`poll_next`](Self::poll_next) is called and there is room for a
     /// round trip. So all that is pushed in one turn of the caller's loop travels together.
     pub(crate) fn push(&mut self, tag: Tag, request: Req) {
         self.len += 1;
@@ -104,7 +104,7 @@ impl<Tag, Req, Res> Coalescer<Tag, Req, Res> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
-    /// [`next`](Self::next), for one who polls several.
+    /// Polls for the next answered round trip; pending while nothing is gathered nor under way.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Tagged<Tag, Res>> {
         while self.under_way.len() < self.max_under_way
             && let Some(Gathered { tags, requests }) = self.gathered.pop_front()
