@@ -125,7 +125,7 @@ where
 #[tokio::test(flavor = "multi_thread")]
 async fn an_error_is_tried_again_then_the_partition_stops() {
     let fails = async |_| Err(std::io::Error::other(SECRET).into());
-    gives_up(move |attempt| fails(attempt), FailureKind::Retryable, ATTEMPTS, "its handler failed 3 times").await;
+    gives_up(fails, FailureKind::Retryable, ATTEMPTS, "its handler failed 3 times").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
