@@ -77,6 +77,8 @@ pub(super) struct Fate {
     pub(super) overruns: usize,
     /// Losses of the store while it knew the ID.
     pub(super) losses: usize,
+    /// Takeovers given back: whoever claims next is not told that an owner before may be alive.
+    pub(super) given_back: usize,
     /// Whether it was ever recorded as done.
     pub(super) done: bool,
     /// Who recorded it.

@@ -106,6 +106,10 @@ impl World {
             return;
         }
         let Some(run) = self.workers[at].runs.get_mut(&work) else { return };
+        if run.effect && result.is_err() {
+            // It was told of its lost lease too late to leave its effect undone.
+            return;
+        }
         run.ended = true;
         let what = run.what;
         if let (What::Id(id), Err(_)) = (what, result) {

@@ -47,6 +47,11 @@ impl ModelStore {
         }
     }
 
+    /// Whether this token took the lease over from an owner before.
+    pub(super) fn is_taken_over(&self, id: Id, by: Token, now: u64) -> bool {
+        matches!(self.held(id, now), Some(Held::By { token, suspect: true, .. }) if token == by)
+    }
+
     pub(super) fn is_done(&self, id: Id) -> bool {
         self.done.contains_key(&id)
     }

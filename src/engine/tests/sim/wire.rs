@@ -91,6 +91,10 @@ impl World {
                 Event::Renewed { work, token: lease.token, sent_at, result }
             }
             Command::Release(release) => {
+                let id = id_of(&release.lease);
+                if self.store.is_taken_over(id, release.lease.token, now) {
+                    self.facts.fate(id).given_back += 1;
+                }
                 let result = Ok(self.store.release(&release, now));
                 Event::Released { token: release.lease.token, result }
             }

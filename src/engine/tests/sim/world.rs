@@ -227,7 +227,7 @@ impl World {
     /// Runs until all is handled and committed, or something is wrong.
     pub(super) fn run(&mut self) {
         let poisoned = self.plan.conduct.contains(&Conduct::Poison);
-        let limit = HEAL + if poisoned { 120_000 * MS } else { 30_000 * MS };
+        let limit = HEAL + if poisoned { 120_000 * MS } else { 90_000 * MS };
         while self.failure.is_none() {
             let Some(Reverse((at, sequence))) = self.queue.pop() else {
                 return self.fail("nothing will ever happen any more".into());
