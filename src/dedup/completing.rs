@@ -73,9 +73,7 @@ impl Entry {
                 return completing.tick(self.lease, &self.record, now, desk);
             }
         };
-        // A sending that was certainly not executed cannot be what made the ID done.
-        let sending = completing.unsure.saturating_add(1);
-        let verdict = desk.verdict(outcome, sending, now, completing.hold.until());
+        let verdict = desk.verdict(outcome, completing.unsure, now, completing.hold.alone_until());
         desk.observer.on_complete(&self.record, verdict);
         if verdict != Verdict::First {
             tracing::warn!(

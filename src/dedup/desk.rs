@@ -81,11 +81,11 @@ impl Desk {
     pub(super) fn verdict(
         &self,
         outcome: crate::store::CompletionOutcome,
-        sending: u32,
+        unsure: u32,
         now: Instant,
-        held_until: Instant,
+        alone_until: Option<Instant>,
     ) -> Verdict {
         let since = |at: Instant| at.saturating_duration_since(self.zero);
-        Verdict::of(outcome, sending, since(now), since(held_until))
+        Verdict::of(outcome, unsure, since(now), alone_until.map(since))
     }
 }

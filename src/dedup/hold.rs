@@ -31,6 +31,8 @@ pub(super) struct Hold {
     failures: u32,
     /// Whether the end of `until` was told.
     announced: bool,
+    /// Taken over from an owner that may be alive, and complete at any time.
+    taken_over: bool,
 }
 
 impl Hold {
@@ -43,12 +45,18 @@ impl Hold {
             under_way: false,
             failures: 0,
             announced: false,
+            taken_over: false,
         }
     }
 
-    /// Until when nobody else can have taken the ID.
-    pub(super) fn until(&self) -> Instant {
-        self.until
+    /// The same lease, taken over or not from an owner whose own had run out.
+    pub(super) fn taken_over(self, taken_over: bool) -> Self {
+        Self { taken_over, ..self }
+    }
+
+    /// Until when nobody else can have completed the ID; `None` where somebody could at any time.
+    pub(super) fn alone_until(&self) -> Option<Instant> {
+        (!self.taken_over).then_some(self.until)
     }
 
     /// How long the lease may hold without renewal.

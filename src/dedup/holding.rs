@@ -35,7 +35,7 @@ impl Holding {
     ) -> (Self, Guard) {
         let cancelled = CancellationToken::new();
         let guard = Guard::new(lease, attempt, cancelled.clone(), place);
-        let hold = Hold::new(sent_at, desk.lease);
+        let hold = Hold::new(sent_at, desk.lease).taken_over(attempt.suspect);
         let renewed_until = now + desk.handler_limit;
         (Self { hold, attempt, started_at: now, renewed_until, cancelled }, guard)
     }

@@ -105,7 +105,7 @@ impl Engine {
             Ok(()) => {
                 self.observer.on_handled(&record, attempt, took);
                 if work_has_id(self.work(id)) {
-                    self.enter(id, Stage::Completing { again_at: None, sendings: 0 });
+                    self.enter(id, Stage::Completing { again_at: None, sendings: 0, unsure: 0 });
                     self.send_completion(id);
                 } else {
                     self.settle(id);
@@ -156,27 +156,25 @@ impl Engine {
     /// Sends the completion of an effect, for the first time or again: without limit, for the effect did happen.
     pub(super) fn send_completion(&mut self, id: WorkId) {
         let Some(work) = self.work(id) else { return };
-        let Stage::Completing { sendings, .. } = work.stage else { return };
+        let Stage::Completing { sendings, unsure, .. } = work.stage else { return };
         let Some(lease) = work.hold.and_then(|hold| work.lease(hold.token)) else { return };
         let completion = Completion { lease, origin: work.record.origin() };
-        self.enter(id, Stage::Completing { again_at: None, sendings: sendings + 1 });
+        self.enter(id, Stage::Completing { again_at: None, sendings: sendings + 1, unsure });
         self.out.push(Action::Complete { work: id, completion });
     }
 
     /// A completion was answered: only now may the record settle.
     pub(super) fn completed(&mut self, id: WorkId, result: Result<CompletionOutcome, StoreError>) {
         let Some(work) = self.work(id) else { return };
-        let (Stage::Completing { again_at: None, sendings }, Some(hold)) = (&work.stage, work.hold) else { return };
-        let (sendings, record, fingerprint) = (*sendings, work.record.clone(), work.fingerprint);
+        let (Stage::Completing { again_at: None, sendings, unsure }, Some(hold)) = (&work.stage, work.hold) else {
+            return;
+        };
+        let (sendings, unsure, record, fingerprint) = (*sendings, *unsure, work.record.clone(), work.fingerprint);
         match result {
             Ok(outcome) => {
-                // Whoever a suspect was taken over from may be alive, and complete at any time: an "already done" cannot
-                // be told from one's own earlier copy, however long the lease holds.
-                let held_until = match hold.suspect {
-                    true => Duration::ZERO,
-                    false => hold.since + self.config.surely_held(),
-                };
-                self.observer.on_complete(&record, Verdict::of(outcome, sendings, self.now, held_until));
+                // Whoever a suspect was taken over from may be alive, and complete at any time.
+                let alone_until = (!hold.suspect).then(|| hold.since + self.config.surely_held());
+                self.observer.on_complete(&record, Verdict::of(outcome, unsure, self.now, alone_until));
                 if let Some(fingerprint) = fingerprint {
                     self.owner_done(fingerprint, id);
                 }
@@ -185,7 +183,8 @@ impl Engine {
             Err(error) => {
                 self.observer.on_store_error("complete", &error);
                 let delay = self.delay(Duration::from_millis(20), LONGEST_DELAY, sendings);
-                self.enter(id, Stage::Completing { again_at: Some(self.now + delay), sendings });
+                let unsure = unsure.saturating_add(u32::from(error.may_have_executed()));
+                self.enter(id, Stage::Completing { again_at: Some(self.now + delay), sendings, unsure });
             }
         }
     }

@@ -38,6 +38,8 @@ pub(super) enum Stage {
         again_at: Option<Duration>,
         /// How often it was sent.
         sendings: u32,
+        /// How many of these may have been executed without an answer.
+        unsure: u32,
     },
     /// The claim was given back; its answer is awaited.
     Releasing,

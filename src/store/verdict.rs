@@ -17,17 +17,36 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Judges the answer to the `sending`-th sending (from 1) that was answered at `answered_at`, under a lease
-    /// that was surely held until `held_until`; both on the monotonic clock of this process.
+    /// Judges an answer that came at `answered_at`, after `unsure` earlier sendings that may have been executed, where
+    /// nobody else can have completed the ID before `alone_until`; both on the monotonic clock of this process.
     ///
-    /// Nobody else can have completed the ID while the lease was held, so an "already done" that answers a repeated
-    /// sending before that time can only be this completion's own earlier copy.
-    pub fn of(outcome: CompletionOutcome, sending: u32, answered_at: Duration, held_until: Duration) -> Self {
+    /// Nobody else can have completed the ID while the lease was surely held, so an "already done" that answers a
+    /// repeated sending before that time can only be this completion's own earlier copy. `None` where the lease was
+    /// taken over: whoever had it before may be alive, and complete at any time. A sending that was certainly not
+    /// executed cannot be what made the ID done.
+    pub fn of(outcome: CompletionOutcome, unsure: u32, answered_at: Duration, alone_until: Option<Duration>) -> Self {
         match outcome {
             CompletionOutcome::Recorded => Self::First,
-            CompletionOutcome::AlreadyDone if sending <= 1 => Self::Overrun,
-            CompletionOutcome::AlreadyDone if answered_at < held_until => Self::First,
+            CompletionOutcome::AlreadyDone if unsure == 0 => Self::Overrun,
+            CompletionOutcome::AlreadyDone if alone_until.is_some_and(|until| answered_at < until) => Self::First,
             CompletionOutcome::AlreadyDone => Self::PossibleOverrun,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use CompletionOutcome::{AlreadyDone, Recorded};
+
+    #[test]
+    fn no_second_effect_is_told_as_a_first() {
+        let (early, until, late) = (Duration::from_secs(1), Some(Duration::from_secs(2)), Duration::from_secs(3));
+        assert_eq!(Verdict::of(Recorded, 0, early, until), Verdict::First);
+        assert_eq!(Verdict::of(Recorded, 3, late, None), Verdict::First);
+        assert_eq!(Verdict::of(AlreadyDone, 0, early, until), Verdict::Overrun, "there is no earlier copy");
+        assert_eq!(Verdict::of(AlreadyDone, 1, early, until), Verdict::First, "its own earlier copy");
+        assert_eq!(Verdict::of(AlreadyDone, 1, late, until), Verdict::PossibleOverrun);
+        assert_eq!(Verdict::of(AlreadyDone, 1, early, None), Verdict::PossibleOverrun, "the owner before may be alive");
     }
 }

@@ -166,6 +166,39 @@ async fn a_killed_redis_is_unknown_or_away_and_comes_back() {
 }
 
 #[tokio::test]
+async fn a_redis_that_lost_its_data_learns_the_agreement_again() {
+    let server = RedisServer::start();
+    let (ours, limit) = (store(&server.url(), Duration::from_secs(5), Duration::from_secs(5)), Duration::from_secs(5));
+    ours.open(&agreement(&ours)).await.unwrap();
+    server.kill();
+    server.restart();
+    claim_until_answered(&Worker(Arc::new(ours)), b'a').await;
+    // Somebody with another rule comes after the loss, while the first still works: two who would be blind to each other.
+    let theirs = store(&server.url(), limit, limit);
+    let other = Agreement { id_rule: "key".to_owned(), ..agreement(&theirs) };
+    let refused = theirs.open(&other).await.unwrap_err();
+    assert!(matches!(refused, OpenError::Disagreement { .. }), "{refused:?}");
+}
+
+#[tokio::test]
+async fn whoever_comes_back_to_another_agreement_claims_nothing() {
+    let server = RedisServer::start();
+    let limit = Duration::from_secs(5);
+    let (ours, theirs) = (store(&server.url(), limit, limit), store(&server.url(), limit, limit));
+    ours.open(&agreement(&ours)).await.unwrap();
+    server.kill();
+    server.restart();
+    let other = Agreement { id_rule: "key".to_owned(), ..agreement(&theirs) };
+    theirs.open(&other).await.unwrap();
+    let worker = Worker(Arc::new(ours));
+    until(async || {
+        let error = one_claim(&worker, b'a').await.unwrap_err();
+        matches!(error, StoreError::Refused(_)) && chain(&error).contains("ID rule")
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn many_callers_share_one_attempt_to_connect() {
     let server = RedisServer::start();
     let proxy = Proxy::start(server.port()).await;

@@ -43,6 +43,19 @@ async fn a_lost_reply_to_a_completion_is_no_overrun_before_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lost_reply_to_the_completion_of_a_takeover_is_a_possible_overrun_at_any_time() {
+    // Whoever it was taken over from may be alive, and have completed in between.
+    let store = Scripted::new();
+    let (dedup, _) = start(&store);
+    store.take(dedup.fingerprint(&id("a")), 1);
+    tokio::time::sleep(LEASE).await;
+    let guard = dedup.begin(&id("a")).await.claimed();
+    assert!(guard.is_suspect());
+    store.fail(Op::Complete, [Fault::ReplyLost]);
+    assert_eq!(guard.complete().await, Ok(Verdict::PossibleOverrun));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lost_reply_to_a_completion_is_a_possible_overrun_after_the_deadline() {
     let store = Scripted::new();
     let (dedup, seen) = start(&store);

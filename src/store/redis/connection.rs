@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, Value};
 use tokio::sync::watch;
@@ -59,6 +60,14 @@ pub(super) struct Link {
 struct Shared {
     target: Target,
     state: watch::Sender<State>,
+    greeting: Mutex<Option<Greeting>>,
+}
+
+/// What every new connection says first, and who judges the answer.
+#[derive(Clone)]
+struct Greeting {
+    says: Pipeline,
+    judge: Arc<dyn Fn(Vec<Value>) -> Result<(), StoreError> + Send + Sync>,
 }
 
 #[derive(Clone)]
@@ -81,11 +90,21 @@ struct Live {
 
 impl Link {
     pub(super) fn new(target: Target) -> Self {
-        Self { shared: Arc::new(Shared { target, state: watch::Sender::new(State::Idle) }) }
+        let (state, greeting) = (watch::Sender::new(State::Idle), Mutex::new(None));
+        Self { shared: Arc::new(Shared { target, state, greeting }) }
     }
 
     pub(super) fn address(&self) -> &Arc<str> {
         &self.shared.target.address
+    }
+
+    /// Lets every connection that is made from now on say this first; one whose answer is not accepted is not used.
+    pub(super) fn greet_with(
+        &self,
+        says: Pipeline,
+        judge: impl Fn(Vec<Value>) -> Result<(), StoreError> + Send + Sync + 'static,
+    ) {
+        *self.shared.greeting.lock() = Some(Greeting { says, judge: Arc::new(judge) });
     }
 
     /// Sends the commands in one go and returns a reply for each; errors of single commands are among the replies.
@@ -193,6 +212,11 @@ impl Shared {
             let mut connection = client.get_multiplexed_async_connection_with_config(config).await.map_err(refused)?;
             let info: String = redis::cmd("INFO").query_async(&mut connection).await.map_err(refused)?;
             check(address, &info)?;
+            let greeting = self.greeting.lock().clone();
+            if let Some(Greeting { says, judge }) = greeting {
+                let replies = connection.send_packed_commands(&says, 0, says.len()).await.map_err(refused)?;
+                judge(replies)?;
+            }
             Ok(Live { connection, since: Instant::now(), timeouts: Arc::default() })
         };
         tokio::time::timeout(*connect_limit, attempt).await.unwrap_or_else(|_| {

@@ -22,7 +22,7 @@ pub(super) const GROUPS: u32 = 64;
 pub(super) const VERSION: u8 = b'1';
 
 /// Names the keys of one namespace.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Layout {
     namespace: Namespace,
     /// The part before the group: `hapax:1:{<namespace>.`.

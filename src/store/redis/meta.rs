@@ -1,9 +1,11 @@
 //! What all processes of a namespace agreed on.
 
+use std::sync::Arc;
+
 use redis::{Pipeline, Value};
 use serde::{Deserialize, Serialize};
 
-use super::layout::{GROUPS, VERSION};
+use super::layout::{GROUPS, Layout, VERSION};
 use super::{Inner, faults};
 use crate::store::{Agreement, Cause, OpenError, StoreError};
 
@@ -25,25 +27,44 @@ struct Format {
 
 const FORMAT: u32 = (VERSION - b'0') as u32;
 
-/// Writes the agreement where there is none, reads it, and compares.
+/// Writes the agreement where there is none, reads it, and compares. From then on every new connection does the same:
+/// a Redis that lost its data has lost the agreement, too, and the next to come could open the namespace with other
+/// settings beside those who still work under these.
 pub(super) async fn agree(inner: &Inner, agreement: &Agreement) -> Result<(), OpenError> {
-    let key = inner.layout.meta();
+    let pipeline = request(&inner.layout, agreement)?;
+    let replies = inner.link.ask(&pipeline).await?;
+    compare(inner.link.address(), &inner.layout, agreement, replies)?;
+    let (address, layout, agreement) = (inner.link.address().clone(), inner.layout.clone(), agreement.clone());
+    inner.link.greet_with(pipeline, move |replies| {
+        compare(&address, &layout, &agreement, replies).map_err(|error| match error {
+            OpenError::Store(error) => error,
+            error => StoreError::Refused(Cause::new(error)),
+        })
+    });
+    Ok(())
+}
+
+fn request(layout: &Layout, agreement: &Agreement) -> Result<Pipeline, StoreError> {
+    let key = layout.meta();
     let ours = Meta { format: FORMAT, groups: GROUPS, agreement: agreement.clone() };
     let json = serde_json::to_string(&ours).map_err(|error| StoreError::Refused(Cause::new(error)))?;
     let mut pipeline = Pipeline::with_capacity(2);
     pipeline.cmd("SET").arg(&key).arg(json).arg("NX").cmd("GET").arg(&key);
-    let replies = inner.link.ask(&pipeline).await?;
-    let [set, get] =
-        <[Value; 2]>::try_from(replies).map_err(|_| faults::of_misfit(inner.link.address(), "SET and GET"))?;
+    Ok(pipeline)
+}
+
+fn compare(address: &Arc<str>, layout: &Layout, agreement: &Agreement, replies: Vec<Value>) -> Result<(), OpenError> {
+    let key = layout.meta();
+    let [set, get] = <[Value; 2]>::try_from(replies).map_err(|_| faults::of_misfit(address, "SET and GET"))?;
     if let (Value::ServerError(error), Value::Nil) = (&set, &get) {
-        return Err(faults::of_reply(inner.link.address(), error).0.into());
+        return Err(faults::of_reply(address, error).0.into());
     }
-    let theirs = faults::read(inner.link.address(), "GET", get, |reply| match reply {
+    let theirs = faults::read(address, "GET", get, |reply| match reply {
         Value::BulkString(json) => Some(json.clone()),
         _ => None,
     })?;
 
-    let namespace = inner.layout.namespace().to_string();
+    let namespace = layout.namespace().to_string();
     let unreadable = |problem: String| OpenError::Unreadable { namespace: namespace.clone(), problem };
     let not_ours = || {
         unreadable(format!(
