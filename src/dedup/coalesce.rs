@@ -71,8 +71,8 @@ impl<Tag, Req, Res> Coalescer<Tag, Req, Res> {
         self
     }
 
-    /// Puts a request into the next batch, which leaves when [`poll_next`](Self::poll_next) is called and there is room for a
-    /// round trip. So all that is pushed in one turn of the caller's loop travels together.
+    /// Puts a request into the next batch, which leaves when [`poll_next`](Self::poll_next) is called and there is room
+    /// for a round trip. So all that is pushed in one turn of the caller's loop travels together.
     pub(crate) fn push(&mut self, tag: Tag, request: Req) {
         self.len += 1;
         match self.gathered.back_mut() {

@@ -82,10 +82,10 @@ impl Engine {
                 index += 1;
                 continue;
             }
-            let parts = drain.parts.clone();
+            let (parts, shutdown) = (drain.parts.clone(), matches!(drain.kind, Kind::Shutdown));
             // A commit goes out before the partition goes back, in the same order through the source's thread.
             parts.iter().for_each(|part| self.commit_part(*part));
-            if matches!(drain_kind(&self.drains, index), Some(Kind::Shutdown)) && !self.may_finish(index) {
+            if shutdown && !self.may_finish(index) {
                 index += 1;
                 continue;
             }
@@ -95,10 +95,7 @@ impl Engine {
             }
             match drain.kind {
                 Kind::Revoke(assignments) => self.out.push(Action::RevokeDone(assignments)),
-                Kind::Shutdown => {
-                    self.finished = true;
-                    self.out.push(Action::Finished);
-                }
+                Kind::Shutdown => self.out.push(Action::Finished),
             }
         }
     }
@@ -107,7 +104,8 @@ impl Engine {
         self.parts.get(index).is_none_or(|part| part.phase == Phase::Closed || part.is_drained())
     }
 
-    /// The consumer ends when nothing is under way any more, commits, claims and work of older epochs included, or at the deadline.
+    /// The consumer ends when nothing is under way any more, commits, claims and work of older epochs included, or at the
+    /// deadline.
     fn may_finish(&self, index: usize) -> bool {
         let over = self.drains.get(index).is_some_and(|drain| drain.deadline <= self.now);
         let committing = self.parts.iter().any(|(_, part)| part.phase != Phase::Closed && part.committing.is_some());
@@ -123,8 +121,4 @@ impl Engine {
         }
         self.drop_part_if_over(index);
     }
-}
-
-fn drain_kind(drains: &[Drain], index: usize) -> Option<&Kind> {
-    drains.get(index).map(|drain| &drain.kind)
 }

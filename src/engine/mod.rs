@@ -95,17 +95,13 @@ pub struct Engine {
     /// The suspect that runs alone, or waits to: nobody else starts.
     alone: Option<WorkId>,
     shutting_down: bool,
-    finished: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
     Work(WorkId),
-    Release(Token4),
+    Release(Token),
 }
-
-/// A token in an order, for the heap of timers.
-type Token4 = [u8; 16];
 
 impl Engine {
     /// An engine without partitions. `seed` feeds tokens and jitter; outside of tests it must come from the operating
@@ -134,7 +130,6 @@ impl Engine {
             bytes: 0,
             alone: None,
             shutting_down: false,
-            finished: false,
         }
     }
 
@@ -198,7 +193,7 @@ impl Engine {
             self.timers.pop();
             match timer {
                 Timer::Work(id) => self.wake(id),
-                Timer::Release(token) => self.resend_release(Token::from_bytes(token)),
+                Timer::Release(token) => self.resend_release(token),
             }
         }
         if self.now >= self.next_scan {

@@ -65,7 +65,7 @@ impl Engine {
                 return;
             };
             let at = self.now + self.delay(Duration::from_millis(20), LONGEST_DELAY, tries);
-            self.timers.push(Reverse((at, Timer::Release(*token.as_bytes()))));
+            self.timers.push(Reverse((at, Timer::Release(token))));
             return;
         }
         self.end_release(token);

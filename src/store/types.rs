@@ -9,7 +9,7 @@ use crate::record::Origin;
 /// 128 random bits, new for every claim; every transition compares them.
 ///
 /// A token is never used again once its release was sent: a delayed second release would free a later claim.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Token([u8; 16]);
 
 impl Token {

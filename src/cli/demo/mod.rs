@@ -65,12 +65,12 @@ async fn play(options: &Options) -> Result<Report> {
         workers.start()?;
     }
     let (mut begun, mut moved) = (None, (Instant::now(), 0));
-    loop {
+    let complete = loop {
         workers.check()?;
         let committed = cluster.committed()?;
         consuming.set_position(committed);
         if committed == plan.deliveries() {
-            break;
+            break true;
         }
         if committed > 0 && begun.is_none() {
             begun = Some(Instant::now());
@@ -83,14 +83,13 @@ async fn play(options: &Options) -> Result<Report> {
         if committed != moved.1 {
             moved = (Instant::now(), committed);
         } else if moved.0.elapsed() > PATIENCE {
-            break;
+            break false;
         }
         // The embedded cluster tells nobody of commits: asking is the only way.
         tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    };
     let took = begun.map_or(Duration::ZERO, |begun| begun.elapsed());
     consuming.finish();
-    let complete = moved.1 == plan.deliveries() || cluster.committed()? == plan.deliveries();
     workers.stop().await?;
     Ok(Report::new(&plan, &effects, workers.killed(), complete, took))
 }
