@@ -12,47 +12,49 @@
 //! `GET` and not `EXISTS`: a done ID of another version is not a duplicate, and a foreign key in its place is an error,
 //! not a message to drop.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Pipeline, Value};
+use redis::Value;
 
+use super::batch::{Batch, Reply};
+use super::layout::Group;
 use super::scripts::{self, Call};
 use super::{Inner, faults, value};
 use crate::store::{Answers, Claim, ClaimOutcome, StoreError};
 
 pub(super) async fn claim(inner: Arc<Inner>, claims: Vec<Claim>) -> Answers<ClaimOutcome> {
     let (holds, grace) = (inner.holds_ms(), inner.grace_ms());
-    let mut pipeline = Pipeline::with_capacity(2 * claims.len());
-    for claim in &claims {
-        let fingerprint = &claim.lease.fingerprint;
-        let fresh = value::lease(&claim.lease.token, grace, &claim.origin);
-        pipeline.cmd("SET").arg(inner.layout.lease(fingerprint)).arg(fresh).arg("NX").arg("PX").arg(holds);
-        pipeline.cmd("GET").arg(inner.layout.done(fingerprint));
+    let mut batch = Batch::with_capacity(2 * claims.len());
+    for Claim { lease, origin, .. } in &claims {
+        let (group, fresh) = (Group::of(&lease.fingerprint), value::lease(&lease.token, grace, origin));
+        let mut set = redis::cmd("SET");
+        set.arg(inner.layout.lease(&lease.fingerprint)).arg(fresh).arg("NX").arg("PX").arg(holds);
+        batch.push(group, set);
+        batch.push(group, redis::cmd("GET").arg(inner.layout.done(&lease.fingerprint)).take());
     }
-    let replies = match inner.link.ask(&pipeline).await {
-        Ok(replies) => replies,
-        Err(error) => return vec![Err(error); claims.len()],
-    };
+    let mut replies = inner.link.ask(batch).await.into_iter();
 
     let mut answers = Vec::with_capacity(claims.len());
-    let mut give_back = Call::default();
+    let mut give_back: BTreeMap<Group, Call> = BTreeMap::new();
     let mut rare = Vec::new();
-    for (claim, replies) in claims.iter().zip(replies.chunks_exact(2)) {
-        let [lease, done] = replies else { continue };
-        let taken = matches!(lease, Value::Okay);
+    for claim in &claims {
+        let (Some(lease), Some(done)) = (replies.next(), replies.next()) else { break };
+        let taken = matches!(lease, Ok(Value::Okay));
         let answer = match (lease, done) {
-            (_, Value::BulkString(done)) if value::is_done(done) => Some(Ok(ClaimOutcome::Done { cached: false })),
-            (_, Value::BulkString(_)) => Some(Ok(inner.unreadable(None))),
-            (_, Value::ServerError(error)) => Some(Err(faults::of_reply(inner.link.address(), error).0)),
-            (Value::Okay, Value::Nil) => Some(Ok(ClaimOutcome::Claimed { attempts: 0, suspect: false })),
-            (Value::Nil, Value::Nil) => None,
-            (Value::ServerError(error), _) => Some(Err(faults::of_reply(inner.link.address(), error).0)),
-            _ => Some(Err(faults::of_misfit(inner.link.address(), "a claim"))),
+            (_, Ok(Value::BulkString(done))) if value::is_done(&done) => Some(Ok(ClaimOutcome::Done { cached: false })),
+            (_, Ok(Value::BulkString(_))) => Some(Ok(inner.unreadable(None))),
+            (_, Err(fault)) | (Err(fault), _) => Some(Err(fault.error)),
+            (Ok(Value::Okay), Ok(Value::Nil)) => Some(Ok(ClaimOutcome::Claimed { attempts: 0, suspect: false })),
+            (Ok(Value::Nil), Ok(Value::Nil)) => None,
+            _ => Some(Err(faults::of_misfit("a claim"))),
         };
         if taken && !matches!(answer, Some(Ok(ClaimOutcome::Claimed { .. }))) {
-            give_back.keys.push(inner.layout.lease(&claim.lease.fingerprint));
-            give_back.args.push(claim.lease.token.as_bytes().to_vec());
+            let group = Group::of(&claim.lease.fingerprint);
+            let call = give_back.entry(group).or_insert_with(|| Call { group, keys: Vec::new(), args: Vec::new() });
+            call.keys.push(inner.layout.lease(&claim.lease.fingerprint));
+            call.args.push(claim.lease.token.as_bytes().to_vec());
         }
         if answer.is_none() {
             rare.push(answers.len());
@@ -60,18 +62,13 @@ pub(super) async fn claim(inner: Arc<Inner>, claims: Vec<Claim>) -> Answers<Clai
         // The placeholder stands until the script has answered.
         answers.push(answer.unwrap_or(Ok(ClaimOutcome::Done { cached: false })));
     }
-    if !give_back.keys.is_empty() {
-        // The answers need not wait: a lease beside a done ID holds nobody up, and ends by itself if this is lost.
-        inner.link.tell(scripts::GIVE_BACK.as_text(&give_back)).await;
-    }
+    // The answers need not wait: a lease beside a done ID holds nobody up, and ends by itself if this is lost.
+    inner.link.tell(give_back.values().map(|call| (call.group, scripts::GIVE_BACK.as_text(call))).collect()).await;
     if !rare.is_empty() {
         let calls: Vec<Call> = rare.iter().map(|i| inner.rare_claim(&claims[*i], holds, grace)).collect();
-        let results = match scripts::run(&inner.link, &scripts::CLAIM, &calls).await {
-            Ok(replies) => replies.into_iter().map(|reply| inner.read_claim(reply)).collect(),
-            Err(error) => vec![Err(error); rare.len()],
-        };
-        for (i, result) in rare.into_iter().zip(results) {
-            answers[i] = result;
+        let replies = scripts::run(&inner.link, &scripts::CLAIM, &calls).await;
+        for (i, reply) in rare.into_iter().zip(replies) {
+            answers[i] = inner.read_claim(reply);
         }
     }
     answers
@@ -81,6 +78,7 @@ impl Inner {
     fn rare_claim(&self, claim: &Claim, holds: u64, grace: u64) -> Call {
         let token = &claim.lease.token;
         Call {
+            group: Group::of(&claim.lease.fingerprint),
             keys: vec![self.layout.lease(&claim.lease.fingerprint), self.layout.done(&claim.lease.fingerprint)],
             args: vec![
                 token.as_bytes().to_vec(),
@@ -91,8 +89,8 @@ impl Inner {
         }
     }
 
-    fn read_claim(&self, reply: Value) -> Result<ClaimOutcome, StoreError> {
-        faults::read(self.link.address(), "the claim script", reply, |reply| {
+    fn read_claim(&self, reply: Reply) -> Result<ClaimOutcome, StoreError> {
+        faults::read("the claim script", reply, |reply| {
             let Value::Array(parts) = reply else { return None };
             let number = |i: usize| match parts.get(i) {
                 Some(Value::Int(number)) => Some(*number),

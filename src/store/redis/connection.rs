@@ -21,10 +21,11 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, Value};
+use redis::{AsyncConnectionConfig, Client, Pipeline, Value};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::batch::{Batch, Fault, Reply};
 use super::faults::{self, Connection};
 use crate::store::{Cause, StoreError};
 
@@ -67,7 +68,7 @@ struct Shared {
 #[derive(Clone)]
 struct Greeting {
     says: Pipeline,
-    judge: Arc<dyn Fn(Vec<Value>) -> Result<(), StoreError> + Send + Sync>,
+    judge: Arc<dyn Fn(Vec<Reply>) -> Result<(), StoreError> + Send + Sync>,
 }
 
 #[derive(Clone)]
@@ -101,44 +102,53 @@ impl Link {
     /// Lets every connection that is made from now on say this first; one whose answer is not accepted is not used.
     pub(super) fn greet_with(
         &self,
-        says: Pipeline,
-        judge: impl Fn(Vec<Value>) -> Result<(), StoreError> + Send + Sync + 'static,
+        says: Batch,
+        judge: impl Fn(Vec<Reply>) -> Result<(), StoreError> + Send + Sync + 'static,
     ) {
-        *self.shared.greeting.lock() = Some(Greeting { says, judge: Arc::new(judge) });
+        *self.shared.greeting.lock() = Some(Greeting { says: says.into_pipeline(), judge: Arc::new(judge) });
     }
 
-    /// Sends the commands in one go and returns a reply for each; errors of single commands are among the replies.
-    pub(super) async fn ask(&self, pipeline: &Pipeline) -> Result<Vec<Value>, StoreError> {
+    /// Sends the commands in one go and returns a reply for each.
+    pub(super) async fn ask(&self, batch: Batch) -> Vec<Reply> {
+        let asked = batch.len();
+        self.ask_all(&batch.into_pipeline()).await.unwrap_or_else(|error| vec![Err(error.into()); asked])
+    }
+
+    async fn ask_all(&self, pipeline: &Pipeline) -> Result<Vec<Reply>, StoreError> {
         let mut live = self.live().await?;
         let fault = match live.connection.send_packed_commands(pipeline, 0, pipeline.len()).await {
             Ok(replies) if replies.len() == pipeline.len() => {
                 live.timeouts.store(0, Ordering::Relaxed);
-                if let Some(why) = replies.iter().find_map(|reply| self.gives_up(reply)) {
-                    self.shared.lose(&live, why);
-                }
-                return Ok(replies);
+                return Ok(replies.into_iter().map(|reply| self.judge(&live, reply)).collect());
             }
-            Ok(_) => (faults::of_misfit(self.address(), "a pipeline"), Connection::IsBuiltAnew),
+            Ok(_) => (faults::of_misfit("a pipeline"), Connection::IsBuiltAnew),
             Err(error) => faults::of_request(self.address(), error),
         };
         Err(self.fail(&live, fault))
     }
 
-    /// Sends a command whose reply nobody reads. It is queued behind what was sent before, and before what the caller
-    /// sends next, when this returns; whether it arrives is unknown. Not sent at all, and not waited for, where there is
-    /// no connection.
-    pub(super) async fn tell(&self, mut command: Cmd) {
-        command.set_no_response(true);
+    /// Sends commands whose replies nobody reads. They are queued behind what was sent before, and before what the
+    /// caller sends next, when this returns; whether they arrive is unknown. Not sent at all, and not waited for, where
+    /// there is no connection.
+    pub(super) async fn tell(&self, batch: Batch) {
         let State::Up(mut live) = self.shared.state.borrow().clone() else { return };
-        if let Err(error) = live.connection.send_packed_command(&command).await {
-            self.fail(&live, faults::of_request(self.address(), error));
+        for mut command in batch.into_commands() {
+            command.set_no_response(true);
+            if let Err(error) = live.connection.send_packed_command(&command).await {
+                self.fail(&live, faults::of_request(self.address(), error));
+                return;
+            }
         }
     }
 
-    fn gives_up(&self, reply: &Value) -> Option<StoreError> {
-        let Value::ServerError(error) = reply else { return None };
-        let (why, connection) = faults::of_reply(self.address(), error);
-        (connection == Connection::IsBuiltAnew).then_some(why)
+    /// A reply, or what it means that it is an error, for the caller and for the connection.
+    fn judge(&self, live: &Live, reply: Value) -> Reply {
+        reply_of(self.address(), reply).map_err(|(fault, connection)| {
+            if connection == Connection::IsBuiltAnew {
+                self.shared.lose(live, fault.error.clone());
+            }
+            fault
+        })
     }
 
     fn fail(&self, live: &Live, (error, connection): (StoreError, Connection)) -> StoreError {
@@ -215,7 +225,7 @@ impl Shared {
             let greeting = self.greeting.lock().clone();
             if let Some(Greeting { says, judge }) = greeting {
                 let replies = connection.send_packed_commands(&says, 0, says.len()).await.map_err(refused)?;
-                judge(replies)?;
+                judge(replies.into_iter().map(|reply| reply_of(address, reply).map_err(|(fault, _)| fault)).collect())?;
             }
             Ok(Live { connection, since: Instant::now(), timeouts: Arc::default() })
         };
@@ -265,6 +275,13 @@ async fn connect(mut task: Task, first_pause: Option<Duration>) {
             }
         }
     }
+}
+
+/// A reply, or what it means that it is an error.
+fn reply_of(address: &Arc<str>, reply: Value) -> Result<Value, (Fault, Connection)> {
+    let Value::ServerError(error) = reply else { return Ok(reply) };
+    let (why, connection) = faults::of_reply(address, &error);
+    Err((Fault { error: why, unknown_script: error.code() == "NOSCRIPT" }, connection))
 }
 
 fn cause(error: &StoreError) -> Cause {

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use redis::{ErrorKind, RedisError, ServerError, Value};
 
+use super::batch::Reply;
 use crate::store::{Cause, StoreError};
 
 /// What becomes of the connection after a fault.
@@ -86,21 +87,17 @@ pub(super) fn of_connecting(address: &Arc<str>, error: RedisError) -> StoreError
 }
 
 /// A reply that does not fit its command: it says nothing of what was executed.
-pub(super) fn of_misfit(address: &Arc<str>, command: &'static str) -> StoreError {
-    StoreError::Unknown(Cause::new(format!("Redis at {address}: unexpected reply to {command}")))
+pub(super) fn of_misfit(command: &'static str) -> StoreError {
+    StoreError::Unknown(Cause::new(format!("Redis: unexpected reply to {command}")))
 }
 
 /// Turns a reply into what it says, or what its error means.
 pub(super) fn read<T>(
-    address: &Arc<str>,
     command: &'static str,
-    reply: Value,
+    reply: Reply,
     read: impl FnOnce(&Value) -> Option<T>,
 ) -> Result<T, StoreError> {
-    match reply {
-        Value::ServerError(error) => Err(of_reply(address, &error).0),
-        reply => read(&reply).ok_or_else(|| of_misfit(address, command)),
-    }
+    read(&reply?).ok_or_else(|| of_misfit(command))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use redis::Value;
 
+use super::layout::Group;
 use super::scripts::{self, Call, Script};
 use super::{Inner, faults};
 use crate::store::{Answers, Lease, Release, ReleaseOutcome, RenewOutcome};
@@ -25,22 +26,23 @@ pub(super) async fn release(inner: Arc<Inner>, releases: Vec<Release>) -> Answer
 impl Inner {
     fn by_token<const N: usize>(&self, lease: &Lease, args: [Vec<u8>; N]) -> Call {
         let token = lease.token.as_bytes().to_vec();
-        Call { keys: vec![self.layout.lease(&lease.fingerprint)], args: std::iter::once(token).chain(args).collect() }
+        let group = Group::of(&lease.fingerprint);
+        Call {
+            group,
+            keys: vec![self.layout.lease(&lease.fingerprint)],
+            args: std::iter::once(token).chain(args).collect(),
+        }
     }
 
     /// Runs a script that answers 1 where the token holds the lease, and 0 where it does not.
     async fn if_held<R: Copy>(&self, script: &Script, calls: &[Call], held: R, not_held: R) -> Answers<R> {
-        let replies = match scripts::run(&self.link, script, calls).await {
-            Ok(replies) => replies,
-            Err(error) => return calls.iter().map(|_| Err(error.clone())).collect(),
-        };
         let read = |reply| {
-            faults::read(self.link.address(), "a script on a lease", reply, |reply| match reply {
+            faults::read("a script on a lease", reply, |reply| match reply {
                 Value::Int(1) => Some(held),
                 Value::Int(0) => Some(not_held),
                 _ => None,
             })
         };
-        replies.into_iter().map(read).collect()
+        scripts::run(&self.link, script, calls).await.into_iter().map(read).collect()
     }
 }

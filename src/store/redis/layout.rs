@@ -18,6 +18,20 @@ use crate::id::{Fingerprint, Namespace};
 /// How many groups the IDs of a namespace are spread over.
 pub(super) const GROUPS: u32 = 64;
 
+/// One of the groups of a namespace, or the namespace itself. All keys of a group lie in one slot of a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Group(u8);
+
+impl Group {
+    /// What belongs to the namespace as a whole.
+    pub(super) const NAMESPACE: Self = Self(u8::MAX);
+
+    /// The group of an ID: the top six bits of its fingerprint.
+    pub(super) const fn of(fingerprint: &Fingerprint) -> Self {
+        Self(fingerprint.as_bytes()[0] >> 2)
+    }
+}
+
 /// The version of the layout and of every value, as it stands in keys and values.
 pub(super) const VERSION: u8 = b'1';
 
@@ -60,8 +74,7 @@ impl Layout {
         let bytes = fingerprint.as_bytes();
         let mut key = Vec::with_capacity(self.head.len() + 38);
         key.extend_from_slice(&self.head);
-        // The group is the top six bits, 0 to 63; what chooses a shard later takes others.
-        key.extend_from_slice(&digits(bytes[0] >> 2));
+        key.extend_from_slice(&digits(Group::of(fingerprint).0));
         key.extend_from_slice(&[b'}', b':', kind, b':']);
         bytes.iter().for_each(|byte| key.extend_from_slice(&digits(*byte)));
         key

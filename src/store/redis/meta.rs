@@ -1,11 +1,10 @@
 //! What all processes of a namespace agreed on.
 
-use std::sync::Arc;
-
-use redis::{Pipeline, Value};
+use redis::Value;
 use serde::{Deserialize, Serialize};
 
-use super::layout::{GROUPS, Layout, VERSION};
+use super::batch::{Batch, Reply};
+use super::layout::{GROUPS, Group, Layout, VERSION};
 use super::{Inner, faults};
 use crate::store::{Agreement, Cause, OpenError, StoreError};
 
@@ -31,12 +30,11 @@ const FORMAT: u32 = (VERSION - b'0') as u32;
 /// a Redis that lost its data has lost the agreement, too, and the next to come could open the namespace with other
 /// settings beside those who still work under these.
 pub(super) async fn agree(inner: &Inner, agreement: &Agreement) -> Result<(), OpenError> {
-    let pipeline = request(&inner.layout, agreement)?;
-    let replies = inner.link.ask(&pipeline).await?;
-    compare(inner.link.address(), &inner.layout, agreement, replies)?;
-    let (address, layout, agreement) = (inner.link.address().clone(), inner.layout.clone(), agreement.clone());
-    inner.link.greet_with(pipeline, move |replies| {
-        compare(&address, &layout, &agreement, replies).map_err(|error| match error {
+    let replies = inner.link.ask(request(&inner.layout, agreement)?).await;
+    compare(&inner.layout, agreement, replies)?;
+    let (layout, agreement) = (inner.layout.clone(), agreement.clone());
+    inner.link.greet_with(request(&layout, &agreement)?, move |replies| {
+        compare(&layout, &agreement, replies).map_err(|error| match error {
             OpenError::Store(error) => error,
             error => StoreError::Refused(Cause::new(error)),
         })
@@ -44,22 +42,23 @@ pub(super) async fn agree(inner: &Inner, agreement: &Agreement) -> Result<(), Op
     Ok(())
 }
 
-fn request(layout: &Layout, agreement: &Agreement) -> Result<Pipeline, StoreError> {
+fn request(layout: &Layout, agreement: &Agreement) -> Result<Batch, StoreError> {
     let key = layout.meta();
     let ours = Meta { format: FORMAT, groups: GROUPS, agreement: agreement.clone() };
     let json = serde_json::to_string(&ours).map_err(|error| StoreError::Refused(Cause::new(error)))?;
-    let mut pipeline = Pipeline::with_capacity(2);
-    pipeline.cmd("SET").arg(&key).arg(json).arg("NX").cmd("GET").arg(&key);
-    Ok(pipeline)
+    let mut batch = Batch::with_capacity(2);
+    batch.push(Group::NAMESPACE, redis::cmd("SET").arg(&key).arg(json).arg("NX").take());
+    batch.push(Group::NAMESPACE, redis::cmd("GET").arg(&key).take());
+    Ok(batch)
 }
 
-fn compare(address: &Arc<str>, layout: &Layout, agreement: &Agreement, replies: Vec<Value>) -> Result<(), OpenError> {
+fn compare(layout: &Layout, agreement: &Agreement, replies: Vec<Reply>) -> Result<(), OpenError> {
     let key = layout.meta();
-    let [set, get] = <[Value; 2]>::try_from(replies).map_err(|_| faults::of_misfit(address, "SET and GET"))?;
-    if let (Value::ServerError(error), Value::Nil) = (&set, &get) {
-        return Err(faults::of_reply(address, error).0.into());
+    let [set, get] = <[Reply; 2]>::try_from(replies).map_err(|_| faults::of_misfit("SET and GET"))?;
+    if let (Err(fault), Ok(Value::Nil)) = (&set, &get) {
+        return Err(fault.error.clone().into());
     }
-    let theirs = faults::read(address, "GET", get, |reply| match reply {
+    let theirs = faults::read("GET", get, |reply| match reply {
         Value::BulkString(json) => Some(json.clone()),
         _ => None,
     })?;

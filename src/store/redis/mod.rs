@@ -13,6 +13,7 @@
 //!
 //! Valkey is expected to work and is untested.
 
+mod batch;
 mod builder;
 mod claim;
 mod complete;

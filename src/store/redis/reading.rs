@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Pipeline, Value};
+use redis::Value;
 
+use super::batch::Batch;
+use super::layout::Group;
 use super::scripts::{self, Call};
 use super::value::{self, Holding};
 use super::{Inner, faults};
@@ -13,13 +15,10 @@ use crate::store::{Answers, State};
 
 pub(super) async fn inspect(inner: Arc<Inner>, ids: Vec<Fingerprint>) -> Answers<State> {
     let keys = |id: &Fingerprint| vec![inner.layout.lease(id), inner.layout.done(id)];
-    let calls: Vec<Call> = ids.iter().map(|id| Call { keys: keys(id), args: Vec::new() }).collect();
-    let replies = match scripts::run(&inner.link, &scripts::INSPECT, &calls).await {
-        Ok(replies) => replies,
-        Err(error) => return vec![Err(error); ids.len()],
-    };
-    let read = |reply| faults::read(inner.link.address(), "the inspect script", reply, read_state);
-    replies.into_iter().map(read).collect()
+    let calls: Vec<Call> =
+        ids.iter().map(|id| Call { group: Group::of(id), keys: keys(id), args: Vec::new() }).collect();
+    let read = |reply| faults::read("the inspect script", reply, read_state);
+    scripts::run(&inner.link, &scripts::INSPECT, &calls).await.into_iter().map(read).collect()
 }
 
 fn read_state(reply: &Value) -> Option<State> {
@@ -50,19 +49,13 @@ fn left(reply: &Value) -> Option<Duration> {
 }
 
 pub(super) async fn forget(inner: Arc<Inner>, ids: Vec<Fingerprint>) -> Answers<bool> {
-    let mut pipeline = Pipeline::with_capacity(ids.len());
-    ids.iter().for_each(|id| {
-        pipeline.cmd("DEL").arg(inner.layout.done(id));
-    });
-    let replies = match inner.link.ask(&pipeline).await {
-        Ok(replies) => replies,
-        Err(error) => return vec![Err(error); ids.len()],
-    };
+    let mut batch = Batch::with_capacity(ids.len());
+    ids.iter().for_each(|id| batch.push(Group::of(id), redis::cmd("DEL").arg(inner.layout.done(id)).take()));
     let read = |reply| {
-        faults::read(inner.link.address(), "DEL", reply, |reply| match reply {
+        faults::read("DEL", reply, |reply| match reply {
             Value::Int(deleted) => Some(*deleted > 0),
             _ => None,
         })
     };
-    replies.into_iter().map(read).collect()
+    inner.link.ask(batch).await.into_iter().map(read).collect()
 }

@@ -8,10 +8,11 @@
 
 use std::sync::LazyLock;
 
-use redis::{Cmd, Value};
+use redis::Cmd;
 
+use super::batch::{Batch, Reply};
 use super::connection::Link;
-use crate::store::StoreError;
+use super::layout::Group;
 
 /// A script and its hash.
 pub(super) struct Script {
@@ -31,8 +32,9 @@ impl Script {
 }
 
 /// One execution of a script.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Call {
+    pub(super) group: Group,
     pub(super) keys: Vec<Vec<u8>>,
     pub(super) args: Vec<Vec<u8>>,
 }
@@ -49,31 +51,21 @@ impl Call {
 }
 
 /// Runs a script once per call; one reply per call, in order.
-pub(super) async fn run(link: &Link, script: &Script, calls: &[Call]) -> Result<Vec<Value>, StoreError> {
-    let mut pipeline = redis::Pipeline::with_capacity(calls.len());
-    calls.iter().for_each(|call| {
-        pipeline.add_command(call.command("EVALSHA", &script.hash));
-    });
-    let mut replies = link.ask(&pipeline).await?;
-    let unknown: Vec<usize> = (0..replies.len()).filter(|i| is_no_script(&replies[*i])).collect();
+pub(super) async fn run(link: &Link, script: &Script, calls: &[Call]) -> Vec<Reply> {
+    let mut batch = Batch::with_capacity(calls.len());
+    calls.iter().for_each(|call| batch.push(call.group, call.command("EVALSHA", &script.hash)));
+    let mut replies = link.ask(batch).await;
+    let unknown: Vec<usize> =
+        (0..replies.len()).filter(|i| matches!(&replies[*i], Err(fault) if fault.unknown_script)).collect();
     if !unknown.is_empty() {
-        // The first call brings the text, and those behind it in the pipeline find it there.
-        let mut pipeline = redis::Pipeline::with_capacity(unknown.len());
-        for (nth, i) in unknown.iter().enumerate() {
-            pipeline.add_command(match nth {
-                0 => script.as_text(&calls[*i]),
-                _ => calls[*i].command("EVALSHA", &script.hash),
-            });
-        }
-        for (i, reply) in unknown.into_iter().zip(link.ask(&pipeline).await?) {
+        // Each brings the text: which of them share a node, and so a store of scripts, is not known here.
+        let mut batch = Batch::with_capacity(unknown.len());
+        unknown.iter().for_each(|i| batch.push(calls[*i].group, script.as_text(&calls[*i])));
+        for (i, reply) in unknown.into_iter().zip(link.ask(batch).await) {
             replies[i] = reply;
         }
     }
-    Ok(replies)
-}
-
-fn is_no_script(reply: &Value) -> bool {
-    matches!(reply, Value::ServerError(error) if error.kind() == Some(redis::ServerErrorKind::NoScript))
+    replies
 }
 
 /// `KEYS` lease, done · `ARGV` token, value of a fresh lease, lease + grace in ms, `1` where the claim takes over.
