@@ -34,7 +34,7 @@ mod verdict;
 use futures_util::future::BoxFuture;
 
 #[cfg(feature = "redis")]
-pub use self::redis::{RedisStore, RedisStoreBuilder};
+pub use self::redis::{DoneMode, RedisStore, RedisStoreBuilder};
 pub use cache::{Cached, DoneCache};
 pub use error::{Cause, OpenError, StoreError};
 pub use memory::MemoryStore;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hapax::store::{
-    Answers, Claim, ClaimOutcome, Completion, Lease, LeaseTerms, MemoryStore, Release, State, StoreError,
+    Answers, Claim, ClaimOutcome, Completion, DoneMode, Lease, LeaseTerms, MemoryStore, Release, State, StoreError,
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -41,9 +41,13 @@ fn timeless_state(state: State) -> State {
 /// way. After each batch the states are compared too.
 #[tokio::test]
 async fn redis_answers_as_memory_does() {
+    tokio::join!(answers_as_memory_does(DoneMode::Compact), answers_as_memory_does(DoneMode::Exact));
+}
+
+async fn answers_as_memory_does(mode: DoneMode) {
     let seed: u64 = rand::random();
     let mut rng = StdRng::seed_from_u64(seed);
-    let (memory, redis) = (MemoryStore::new(LONG), Redis::new());
+    let (memory, redis) = (MemoryStore::new(LONG), Redis::new(mode));
     let dying = LeaseTerms { lease: Duration::from_millis(1), ..LONG };
     let both = |terms| [Worker(Arc::new(memory.with_terms(terms))), redis.worker(terms)];
     let (long, short) = (both(LONG), both(dying));

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use hapax::id::Namespace;
-use hapax::store::{Cached, DoneCache, LeaseTerms, MemoryStore, RedisStore};
+use hapax::store::{Cached, DoneCache, DoneMode, LeaseTerms, MemoryStore, RedisStore};
 
 use crate::common::RedisServer;
 use crate::conformance::{Bench, Worker, conformance};
@@ -28,23 +28,24 @@ impl Bench for CachedMemory {
 }
 
 /// A namespace of its own in a server that the tests share.
-pub struct Redis(Namespace);
+pub struct Redis(Namespace, DoneMode);
 
 pub static SERVER: LazyLock<RedisServer> = LazyLock::new(RedisServer::start);
 
 impl Redis {
-    pub fn new() -> Self {
+    pub fn new(mode: DoneMode) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        Self(Namespace::new(&format!("conformance-{}", NEXT.fetch_add(1, Ordering::Relaxed))).unwrap())
+        Self(Namespace::new(&format!("conformance-{}", NEXT.fetch_add(1, Ordering::Relaxed))).unwrap(), mode)
     }
 }
 
 impl Bench for Redis {
     fn worker(&self, terms: LeaseTerms) -> Worker {
-        Worker(Arc::new(RedisStore::builder(SERVER.url(), self.0.clone()).terms(terms).build().unwrap()))
+        Worker(Arc::new(RedisStore::builder(SERVER.url(), self.0.clone()).terms(terms).mode(self.1).build().unwrap()))
     }
 }
 
 conformance!(memory, #[tokio::test(start_paused = true)], crate::store_conformance::Memory(Default::default()));
 conformance!(cached, #[tokio::test(start_paused = true)], crate::store_conformance::CachedMemory(Default::default()));
-conformance!(redis, #[tokio::test], crate::store_conformance::Redis::new());
+conformance!(redis_compact, #[tokio::test], crate::store_conformance::Redis::new(hapax::store::DoneMode::Compact));
+conformance!(redis_exact, #[tokio::test], crate::store_conformance::Redis::new(hapax::store::DoneMode::Exact));

@@ -7,9 +7,11 @@ use std::time::Duration;
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{AsyncConnectionConfig, Client, ConnectionInfo, IntoConnectionInfo};
 
+use super::claim::millis;
 use super::connection::{Link, Target};
 use super::layout::Layout;
-use super::{Inner, RedisStore};
+use super::slices::{Calendar, Expiries, Reader, SHORTEST_WINDOW};
+use super::{DoneMode, Inner, RedisStore};
 use crate::id::Namespace;
 use crate::store::{LeaseTerms, SettingsError};
 
@@ -22,6 +24,8 @@ pub struct RedisStoreBuilder {
     connect_limit: Duration,
     response_limit: Duration,
     timeouts: u32,
+    mode: DoneMode,
+    expected_ids: Option<u64>,
 }
 
 impl RedisStoreBuilder {
@@ -33,6 +37,8 @@ impl RedisStoreBuilder {
             connect_limit: Duration::from_secs(2),
             response_limit: Duration::from_secs(1),
             timeouts: 3,
+            mode: DoneMode::default(),
+            expected_ids: None,
         }
     }
 
@@ -68,6 +74,23 @@ impl RedisStoreBuilder {
         self
     }
 
+    /// How done IDs are kept. Default [`DoneMode::Compact`].
+    #[must_use]
+    pub fn mode(mut self, mode: DoneMode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// How many IDs a window brings, roughly, in the compact mode: the first sets are made for as many. Not needed:
+    /// later ones are made for what came before, and more are made where there are more. A number ten times too small
+    /// costs a tenth more memory and two more look-ups per claim for the first window; one ten times too great, twice
+    /// the memory.
+    #[must_use]
+    pub fn expected_ids(mut self, ids: u64) -> Self {
+        self.expected_ids = Some(ids);
+        self
+    }
+
     /// Checks the settings. Nothing is sent yet.
     ///
     /// # Errors
@@ -84,6 +107,13 @@ impl RedisStoreBuilder {
             let problem = "is zero; choose at least one".to_owned();
             return Err(SettingsError { setting: "time-outs in a row", problem });
         }
+        if self.mode == DoneMode::Compact && self.terms.window < SHORTEST_WINDOW {
+            let problem = format!(
+                "{:?} is too short for the compact mode; choose {SHORTEST_WINDOW:?} or more, or the exact mode",
+                self.terms.window
+            );
+            return Err(SettingsError { setting: "window", problem });
+        }
         let info = parse(&self.url)?.set_tcp_settings(tcp());
         let address: Arc<str> = info.addr().to_string().into();
         let client = Client::open(info).map_err(|_| not_a_url())?;
@@ -91,7 +121,15 @@ impl RedisStoreBuilder {
             .set_connection_timeout(Some(self.connect_limit))
             .set_response_timeout(Some(self.response_limit));
         let target = Target { address, client, connect_limit: self.connect_limit, config, timeouts: self.timeouts };
-        let inner = Inner { link: Link::new(target), layout: Layout::new(self.namespace), terms: self.terms };
+        let calendar = Calendar::new(millis(self.terms.window));
+        let inner = Inner {
+            link: Link::new(target),
+            layout: Layout::new(self.namespace),
+            terms: self.terms,
+            mode: self.mode,
+            reader: Reader::new(calendar, self.expected_ids),
+            expiries: Expiries::default(),
+        };
         Ok(RedisStore { inner: Arc::new(inner) })
     }
 }
@@ -105,6 +143,8 @@ impl fmt::Debug for RedisStoreBuilder {
             .field("connect_limit", &self.connect_limit)
             .field("response_limit", &self.response_limit)
             .field("timeouts", &self.timeouts)
+            .field("mode", &self.mode)
+            .field("expected_ids", &self.expected_ids)
             .finish_non_exhaustive()
     }
 }

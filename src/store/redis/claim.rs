@@ -3,14 +3,11 @@
 //! The hot path is one pipeline of plain commands, in this order for each ID:
 //!
 //! 1. `SET lease value NX PX …`
-//! 2. `GET done`
+//! 2. `SISMEMBER set member`, for each set in which the ID could lie (in the exact mode `GET done`)
 //!
 //! **The lease comes first.** Asking first would let this happen: B finds nothing done; A completes and deletes its
 //! lease; B takes the lease and repeats the effect. With the lease first, B either meets A's lease or, where A has
 //! deleted it, finds the done ID that A wrote before.
-//!
-//! `GET` and not `EXISTS`: a done ID of another version is not a duplicate, and a foreign key in its place is an error,
-//! not a message to drop.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,74 +16,158 @@ use std::time::Duration;
 use redis::Value;
 
 use super::batch::{Batch, Reply};
+use super::done::{Found, Lookup};
 use super::layout::Group;
 use super::scripts::{self, Call};
-use super::{Inner, faults, value};
+use super::slices::member;
+use super::{DoneMode, Inner, faults, value};
 use crate::store::{Answers, Claim, ClaimOutcome, StoreError};
 
+/// How often what was claimed is looked up again, because the time or the plan went on while it was asked for.
+const LOOK_AGAIN: usize = 4;
+
 pub(super) async fn claim(inner: Arc<Inner>, claims: Vec<Claim>) -> Answers<ClaimOutcome> {
+    let known = match inner.known().await {
+        Ok(known) => known,
+        Err(error) => return vec![Err(faults::not_sent(error)); claims.len()],
+    };
+    let lookup = Lookup::by(inner.mode, &known);
     let (holds, grace) = (inner.holds_ms(), inner.grace_ms());
-    let mut batch = Batch::with_capacity(2 * claims.len());
+    let mut batch = Batch::with_capacity((1 + lookup.len()) * claims.len());
     for Claim { lease, origin, .. } in &claims {
         let (group, fresh) = (Group::of(&lease.fingerprint), value::lease(&lease.token, grace, origin));
         let mut set = redis::cmd("SET");
         set.arg(inner.layout.lease(&lease.fingerprint)).arg(fresh).arg("NX").arg("PX").arg(holds);
         batch.push(group, set);
-        batch.push(group, redis::cmd("GET").arg(inner.layout.done(&lease.fingerprint)).take());
+        inner.look_up(&lookup, &lease.fingerprint, |command| batch.push(group, command));
     }
     let mut replies = inner.link.ask(batch).await.into_iter();
 
     let mut answers = Vec::with_capacity(claims.len());
-    let mut give_back: BTreeMap<Group, Call> = BTreeMap::new();
+    let mut give_back = GiveBack::default();
     let mut rare = Vec::new();
     for claim in &claims {
-        let (Some(lease), Some(done)) = (replies.next(), replies.next()) else { break };
+        let lease = replies.next().unwrap_or_else(|| Err(faults::of_misfit("a claim").into()));
+        let found = lookup.read(&mut replies);
         let taken = matches!(lease, Ok(Value::Okay));
-        let answer = match (lease, done) {
-            (_, Ok(Value::BulkString(done))) if value::is_done(&done) => Some(Ok(ClaimOutcome::Done { cached: false })),
-            (_, Ok(Value::BulkString(_))) => Some(Ok(inner.unreadable(None))),
-            (_, Err(fault)) | (Err(fault), _) => Some(Err(fault.error)),
-            (Ok(Value::Okay), Ok(Value::Nil)) => Some(Ok(ClaimOutcome::Claimed { attempts: 0, suspect: false })),
-            (Ok(Value::Nil), Ok(Value::Nil)) => None,
-            _ => Some(Err(faults::of_misfit("a claim"))),
+        let answer = match (lease, found) {
+            (_, Ok(Found::Done)) => Ok(ClaimOutcome::Done { cached: false }),
+            (_, Ok(Found::Unreadable)) => Ok(inner.unreadable(None)),
+            (Err(fault), Ok(Found::Nothing)) => Err(fault.error),
+            (_, Err(error)) => Err(error),
+            (Ok(Value::Okay), Ok(Found::Nothing)) => Ok(ClaimOutcome::Claimed { attempts: 0, suspect: false }),
+            (Ok(Value::Nil), Ok(Found::Nothing)) => {
+                rare.push(answers.len());
+                // The script's answer takes its place.
+                Err(faults::of_misfit("a claim"))
+            }
+            (Ok(_), Ok(Found::Nothing)) => Err(faults::of_misfit("SET")),
         };
-        if taken && !matches!(answer, Some(Ok(ClaimOutcome::Claimed { .. }))) {
-            let group = Group::of(&claim.lease.fingerprint);
-            let call = give_back.entry(group).or_insert_with(|| Call { group, keys: Vec::new(), args: Vec::new() });
-            call.keys.push(inner.layout.lease(&claim.lease.fingerprint));
-            call.args.push(claim.lease.token.as_bytes().to_vec());
+        if taken && !matches!(answer, Ok(ClaimOutcome::Claimed { .. })) {
+            give_back.add(&inner, claim);
         }
-        if answer.is_none() {
-            rare.push(answers.len());
-        }
-        // The placeholder stands until the script has answered.
-        answers.push(answer.unwrap_or(Ok(ClaimOutcome::Done { cached: false })));
+        answers.push(answer);
     }
-    // The answers need not wait: a lease beside a done ID holds nobody up, and ends by itself if this is lost.
-    inner.link.tell(give_back.values().map(|call| (call.group, scripts::GIVE_BACK.as_text(call))).collect()).await;
     if !rare.is_empty() {
-        let calls: Vec<Call> = rare.iter().map(|i| inner.rare_claim(&claims[*i], holds, grace)).collect();
-        let replies = scripts::run(&inner.link, &scripts::CLAIM, &calls).await;
+        let calls: Vec<Call> = rare.iter().map(|i| inner.rare_claim(&lookup, &claims[*i], holds, grace)).collect();
+        let replies = scripts::run(&inner.link, inner.claim_script(), &calls).await;
         for (i, reply) in rare.into_iter().zip(replies) {
             answers[i] = inner.read_claim(reply);
         }
     }
+    verify(&inner, lookup, &claims, &mut answers, &mut give_back).await;
+    give_back.send(&inner).await;
     answers
 }
 
-impl Inner {
-    fn rare_claim(&self, claim: &Claim, holds: u64, grace: u64) -> Call {
-        let token = &claim.lease.token;
-        Call {
-            group: Group::of(&claim.lease.fingerprint),
-            keys: vec![self.layout.lease(&claim.lease.fingerprint), self.layout.done(&claim.lease.fingerprint)],
-            args: vec![
-                token.as_bytes().to_vec(),
-                value::lease(token, grace, &claim.origin),
-                holds.to_string().into_bytes(),
-                vec![if claim.takes_over { b'1' } else { b'0' }],
-            ],
+/// Makes sure of what was claimed: a look-up counts only if it asked wherever the ID could lie *by the time its answer
+/// is relied on*. Otherwise, a boundary of slices or a new generation came between, it is looked up again: the lease is
+/// held, so later is as good.
+async fn verify(
+    inner: &Arc<Inner>,
+    mut lookup: Lookup,
+    claims: &[Claim],
+    answers: &mut Answers<ClaimOutcome>,
+    give_back: &mut GiveBack,
+) {
+    let claimed = |answer: &Result<ClaimOutcome, StoreError>| matches!(answer, Ok(ClaimOutcome::Claimed { .. }));
+    let mut unsure: Vec<usize> = (0..answers.len()).filter(|i| claimed(&answers[*i])).collect();
+    let mut failed = None;
+    for _ in 0..LOOK_AGAIN {
+        if unsure.is_empty() {
+            return;
         }
+        let known = match inner.known().await {
+            Ok(known) if lookup.covers(&known) => return,
+            Ok(known) => known,
+            Err(error) => {
+                failed = Some(error);
+                break;
+            }
+        };
+        lookup = Lookup::by(inner.mode, &known);
+        let mut batch = Batch::with_capacity(lookup.len() * unsure.len());
+        for i in &unsure {
+            let fingerprint = &claims[*i].lease.fingerprint;
+            inner.look_up(&lookup, fingerprint, |command| batch.push(Group::of(fingerprint), command));
+        }
+        let mut replies = inner.link.ask(batch).await.into_iter();
+        for i in &unsure {
+            match lookup.read(&mut replies) {
+                Ok(Found::Nothing) => {}
+                Ok(Found::Done) => {
+                    answers[*i] = Ok(ClaimOutcome::Done { cached: false });
+                    give_back.add(inner, &claims[*i]);
+                }
+                Ok(Found::Unreadable) => answers[*i] = Ok(inner.unreadable(None)),
+                Err(error) => answers[*i] = Err(faults::perhaps_sent(error)),
+            }
+        }
+        unsure.retain(|i| claimed(&answers[*i]));
+    }
+    let why = failed.unwrap_or_else(|| faults::of_misfit("claims: the plan changed again and again"));
+    let why = faults::perhaps_sent(why);
+    unsure.into_iter().for_each(|i| answers[i] = Err(why.clone()));
+}
+
+/// Leases to give back: what a claim took before it found the ID done.
+#[derive(Default)]
+struct GiveBack(BTreeMap<Group, Call>);
+
+impl GiveBack {
+    fn add(&mut self, inner: &Inner, claim: &Claim) {
+        let group = Group::of(&claim.lease.fingerprint);
+        let call = self.0.entry(group).or_insert_with(|| Call { group, keys: Vec::new(), args: Vec::new() });
+        call.keys.push(inner.layout.lease(&claim.lease.fingerprint));
+        call.args.push(claim.lease.token.as_bytes().to_vec());
+    }
+
+    /// The answers need not wait: a lease beside a done ID holds nobody up, and ends by itself if this is lost.
+    async fn send(self, inner: &Inner) {
+        inner.link.tell(self.0.values().map(|call| (call.group, scripts::GIVE_BACK.as_text(call))).collect()).await;
+    }
+}
+
+impl Inner {
+    fn claim_script(&self) -> &'static scripts::Script {
+        match self.mode {
+            DoneMode::Compact => &scripts::CLAIM_COMPACT,
+            DoneMode::Exact => &scripts::CLAIM_EXACT,
+        }
+    }
+
+    fn rare_claim(&self, lookup: &Lookup, claim: &Claim, holds: u64, grace: u64) -> Call {
+        let (fingerprint, token) = (&claim.lease.fingerprint, &claim.lease.token);
+        let mut keys = self.done_keys(lookup, fingerprint);
+        keys.insert(0, self.layout.lease(fingerprint));
+        let args = vec![
+            token.as_bytes().to_vec(),
+            value::lease(token, grace, &claim.origin),
+            holds.to_string().into_bytes(),
+            vec![if claim.takes_over { b'1' } else { b'0' }],
+            member(fingerprint).to_string().into_bytes(),
+        ];
+        Call { group: Group::of(fingerprint), keys, args }
     }
 
     fn read_claim(&self, reply: Reply) -> Result<ClaimOutcome, StoreError> {

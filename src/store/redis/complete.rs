@@ -1,4 +1,11 @@
 //! Completions.
+//!
+//! The leases are deleted only **after** the done ID was answered. Sent together, a Redis that is full refuses the one
+//! and executes the other (seen on 7.0.15; the same with `-ASK` while a slot moves): then the ID is neither done nor in
+//! flight, and the next claim repeats the effect.
+//!
+//! They are deleted whoever holds them, by one plain command. A lease beside a done ID decides nothing any more: every
+//! claim finds the ID done, and a holder that took it over learns from its next renewal that it is late.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,43 +14,22 @@ use redis::{Cmd, Value};
 
 use super::batch::{Batch, Reply};
 use super::claim::millis;
+use super::done::{Found, Lookup};
 use super::layout::Group;
-use super::scripts::{self, Call};
-use super::{Inner, faults, value};
+use super::scripts::{self, Call, Script};
+use super::slices::{Known, Shard, member};
+use super::{DoneMode, Inner, faults, value};
 use crate::store::{Answers, Completion, CompletionOutcome, StoreError};
 
-/// Writes done IDs with `SET NX`, so that the window counts from the first completion, then deletes their leases.
-///
-/// The leases are deleted only **after** the `SET` was answered. Sent together, a Redis that is full refuses the `SET`
-/// and executes the `DEL` (seen on 7.0.15; the same with `-ASK` while a slot moves): then the ID is neither done nor
-/// in flight, and the next claim repeats the effect.
-///
-/// They are deleted whoever holds them, by one plain command. A lease beside a done ID decides nothing any more: every
-/// claim finds the ID done, and a holder that took it over learns from its next renewal that it is late.
 pub(super) async fn complete(inner: Arc<Inner>, completions: Vec<Completion>) -> Answers<CompletionOutcome> {
-    let window = millis(inner.terms.window);
-    let mut batch = Batch::with_capacity(completions.len());
-    for Completion { lease, origin, .. } in &completions {
-        let set = redis::cmd("SET").arg(inner.layout.done(&lease.fingerprint)).arg(value::done(origin)).take();
-        batch.push(Group::of(&lease.fingerprint), set.clone().arg("NX").arg("PX").arg(window).take());
-    }
-    let mut answers: Answers<CompletionOutcome> = inner.link.ask(batch).await.into_iter().map(read_set).collect();
-    let full: Vec<usize> = (0..answers.len()).filter(|i| matches!(answers[*i], Err(StoreError::Full(_)))).collect();
-
-    // A full Redis refuses plain writes. Finished work is recorded all the same: it takes less room than its lease.
-    if !full.is_empty() {
-        let call = |i: &usize| Call {
-            group: Group::of(&completions[*i].lease.fingerprint),
-            keys: vec![inner.layout.done(&completions[*i].lease.fingerprint)],
-            args: vec![value::done(&completions[*i].origin), window.to_string().into_bytes()],
-        };
-        let calls: Vec<Call> = full.iter().map(call).collect();
-        let replies = scripts::run(&inner.link, &scripts::COMPLETE, &calls).await;
-        for (i, reply) in full.into_iter().zip(replies) {
-            answers[i] = read_set(reply);
-        }
-    }
-
+    let known = match inner.known().await {
+        Ok(known) => known,
+        Err(error) => return vec![Err(faults::not_sent(error)); completions.len()],
+    };
+    let answers = match inner.mode {
+        DoneMode::Compact => inner.remember_in_sets(&known, &completions).await,
+        DoneMode::Exact => inner.remember_each(&completions).await,
+    };
     // One command for the leases of a group: they lie in one slot.
     let mut deleted: BTreeMap<Group, Cmd> = BTreeMap::new();
     for (completion, _) in completions.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()) {
@@ -55,6 +41,130 @@ pub(super) async fn complete(inner: Arc<Inner>, completions: Vec<Completion>) ->
     // this process, and a lease that it does not reach ends by itself.
     inner.link.tell(deleted.into_iter().collect()).await;
     answers
+}
+
+impl Inner {
+    /// Adds each ID to its set, by a plain command where the set has its expiry.
+    ///
+    /// What was done elsewhere since the claim can lie in another set, where a slice ended or grew meanwhile: those are
+    /// asked, too, or the second of two effects would be told as a first.
+    async fn remember_in_sets(
+        self: &Arc<Self>,
+        known: &Known,
+        completions: &[Completion],
+    ) -> Answers<CompletionOutcome> {
+        let Some(generation) = known.writable() else {
+            let why = faults::of_misfit("a reading: the current slice is missing");
+            return vec![Err(faults::not_sent(why)); completions.len()];
+        };
+        let epoch = self.expiries.epoch();
+        let sets: Vec<(Group, Shard)> = completions
+            .iter()
+            .map(|it| (Group::of(&it.lease.fingerprint), Shard::of(generation, &it.lease.fingerprint)))
+            .collect();
+        let given = self.expiries.given(&sets);
+        let since_claim: Vec<Lookup> = completions.iter().map(|it| self.since_claim(known, it)).collect();
+        let gone_at = known.gone_at(generation);
+        let call = |i: usize| {
+            let ((group, shard), member) = (&sets[i], member(&completions[i].lease.fingerprint));
+            let args = vec![member.to_string().into_bytes(), gone_at.to_string().into_bytes()];
+            Call { group: *group, keys: vec![self.layout.set(*group, shard)], args }
+        };
+
+        let mut batch = Batch::with_capacity(completions.len());
+        for (i, completion) in completions.iter().enumerate() {
+            let (group, fingerprint) = (sets[i].0, &completion.lease.fingerprint);
+            self.look_up(&since_claim[i], fingerprint, |command| batch.push(group, command));
+            batch.push(
+                group,
+                match given[i] {
+                    true => redis::cmd("SADD").arg(self.layout.set(group, &sets[i].1)).arg(member(fingerprint)).take(),
+                    false => scripts::REMEMBER_COMPACT.as_hash(&call(i)),
+                },
+            );
+        }
+        let mut replies = self.link.ask(batch).await.into_iter();
+        let mut written: Vec<(Result<Found, StoreError>, Reply)> = Vec::with_capacity(completions.len());
+        for lookup in &since_claim {
+            let found = lookup.read(&mut replies);
+            written.push((found, replies.next().unwrap_or_else(|| Err(faults::of_misfit("SADD").into()))));
+        }
+
+        // A full Redis refuses plain writes. Finished work is recorded all the same: it takes less room than its lease.
+        let refused = |(_, reply): &(_, Reply)| match reply {
+            Err(fault) => fault.unknown_script || matches!(fault.error, StoreError::Full(_)),
+            Ok(_) => false,
+        };
+        let again: Vec<usize> = (0..written.len()).filter(|i| refused(&written[*i])).collect();
+        let replies = self.run_some(&scripts::REMEMBER_COMPACT, &again, call).await;
+        again.iter().zip(replies).for_each(|(i, reply)| written[*i].1 = reply);
+
+        // Where a Redis lost its data meanwhile, a plain command may have made a set without an expiry.
+        if self.expiries.epoch() != epoch {
+            let plain: Vec<usize> = (0..written.len()).filter(|i| given[*i] && written[*i].1.is_ok()).collect();
+            drop(self.run_some(&scripts::REMEMBER_COMPACT, &plain, call).await);
+        }
+        let by_script = |i: &usize| written[*i].1.is_ok() && (!given[*i] || again.contains(i));
+        self.expiries.give(epoch, (0..written.len()).filter(by_script).map(|i| sets[i]));
+
+        let mut answers = Vec::with_capacity(written.len());
+        for (i, (found, reply)) in written.into_iter().enumerate() {
+            let added = faults::read("SADD", reply, |reply| match reply {
+                Value::Int(added) => Some(*added == 1),
+                _ => None,
+            });
+            answers.push(match (added, found) {
+                (Ok(true), Ok(Found::Nothing)) => Ok(CompletionOutcome::Recorded),
+                (Ok(_), Ok(_)) => Ok(CompletionOutcome::AlreadyDone),
+                // It is recorded, and whether it was before has to be asked once more.
+                (Ok(_), Err(error)) => Err(faults::perhaps_sent(error)),
+                (Err(error), _) => {
+                    // It may be executed late, when the set has expired: the next write there sees to that.
+                    self.expiries.doubt(sets[i].0, sets[i].1);
+                    Err(error)
+                }
+            });
+        }
+        answers
+    }
+
+    /// Where else the ID of a completion can have been recorded since its claim: nowhere, almost always.
+    fn since_claim(&self, known: &Known, completion: &Completion) -> Lookup {
+        Lookup::Sets(known.written_in({
+            let _ = completion;
+            0
+        }))
+    }
+
+    /// Writes each done ID with `SET NX`, so that the window counts from the first completion.
+    async fn remember_each(&self, completions: &[Completion]) -> Answers<CompletionOutcome> {
+        let window = millis(self.terms.window);
+        let mut batch = Batch::with_capacity(completions.len());
+        for Completion { lease, origin, .. } in completions {
+            let mut set = redis::cmd("SET");
+            set.arg(self.layout.done(&lease.fingerprint)).arg(value::done(origin)).arg("NX").arg("PX").arg(window);
+            batch.push(Group::of(&lease.fingerprint), set);
+        }
+        let mut answers: Answers<CompletionOutcome> = self.link.ask(batch).await.into_iter().map(read_set).collect();
+        let full: Vec<usize> = (0..answers.len()).filter(|i| matches!(answers[*i], Err(StoreError::Full(_)))).collect();
+        let call = |i: usize| Call {
+            group: Group::of(&completions[i].lease.fingerprint),
+            keys: vec![self.layout.done(&completions[i].lease.fingerprint)],
+            args: vec![value::done(&completions[i].origin), window.to_string().into_bytes()],
+        };
+        let replies = self.run_some(&scripts::REMEMBER_EXACT, &full, call).await;
+        full.into_iter().zip(replies).for_each(|(i, reply)| answers[i] = read_set(reply));
+        answers
+    }
+
+    /// Runs a script for some items.
+    async fn run_some(&self, script: &Script, items: &[usize], call: impl Fn(usize) -> Call) -> Vec<Reply> {
+        if items.is_empty() {
+            return Vec::new();
+        }
+        let calls: Vec<Call> = items.iter().map(|i| call(*i)).collect();
+        scripts::run(&self.link, script, &calls).await
+    }
 }
 
 /// What `SET NX` answers, as a command or from a script.

@@ -15,11 +15,10 @@
 //! time out for the quarter of an hour that a kernel takes to give up), nor on `READONLY` (a demoted master), and
 //! lets callers wait for six attempts.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Pipeline, Value};
 use tokio::sync::watch;
@@ -27,6 +26,7 @@ use tokio::time::Instant;
 
 use super::batch::{Batch, Fault, Reply};
 use super::faults::{self, Connection};
+use super::layout::Group;
 use crate::store::{Cause, StoreError};
 
 /// The pause after a failed attempt, doubled by each that follows, up to the longest; each shortened by up to half at
@@ -40,6 +40,9 @@ const SHORT_LIVED: Duration = Duration::from_secs(1);
 
 /// The oldest Redis that knows what the scripts need (`flags=allow-oom`).
 const OLDEST_MAJOR: u32 = 7;
+
+/// Counts the connections of this process.
+static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
 
 /// What a connection is made with.
 pub(super) struct Target {
@@ -61,14 +64,6 @@ pub(super) struct Link {
 struct Shared {
     target: Target,
     state: watch::Sender<State>,
-    greeting: Mutex<Option<Greeting>>,
-}
-
-/// What every new connection says first, and who judges the answer.
-#[derive(Clone)]
-struct Greeting {
-    says: Pipeline,
-    judge: Arc<dyn Fn(Vec<Reply>) -> Result<(), StoreError> + Send + Sync>,
 }
 
 #[derive(Clone)]
@@ -84,28 +79,27 @@ enum State {
 #[derive(Clone)]
 struct Live {
     connection: MultiplexedConnection,
+    serial: u64,
     since: Instant,
-    /// Time-outs since the last reply; it also tells one connection from the next.
+    /// Time-outs since the last reply.
     timeouts: Arc<AtomicU32>,
 }
 
 impl Link {
     pub(super) fn new(target: Target) -> Self {
-        let (state, greeting) = (watch::Sender::new(State::Idle), Mutex::new(None));
-        Self { shared: Arc::new(Shared { target, state, greeting }) }
+        Self { shared: Arc::new(Shared { target, state: watch::Sender::new(State::Idle) }) }
     }
 
     pub(super) fn address(&self) -> &Arc<str> {
         &self.shared.target.address
     }
 
-    /// Lets every connection that is made from now on say this first; one whose answer is not accepted is not used.
-    pub(super) fn greet_with(
-        &self,
-        says: Batch,
-        judge: impl Fn(Vec<Reply>) -> Result<(), StoreError> + Send + Sync + 'static,
-    ) {
-        *self.shared.greeting.lock() = Some(Greeting { says: says.into_pipeline(), judge: Arc::new(judge) });
+    /// Tells the connection that is in use from every other; `None` where there is none.
+    pub(super) fn serial(&self, _group: Group) -> Option<u64> {
+        match &*self.shared.state.borrow() {
+            State::Up(live) => Some(live.serial),
+            State::Idle | State::Connecting { .. } => None,
+        }
     }
 
     /// Sends the commands in one go and returns a reply for each.
@@ -201,7 +195,7 @@ impl Shared {
     fn lose(self: &Arc<Self>, lost: &Live, why: StoreError) {
         let short_lived = lost.since.elapsed() < SHORT_LIVED;
         let begins = self.state.send_if_modified(|state| {
-            let current = matches!(state, State::Up(live) if Arc::ptr_eq(&live.timeouts, &lost.timeouts));
+            let current = matches!(state, State::Up(live) if live.serial == lost.serial);
             if current {
                 tracing::warn!(address = %self.target.address, reason = %cause(&why), "connection to Redis given up");
                 *state = State::Connecting { failed: short_lived.then(|| StoreError::Unavailable(cause(&why))) };
@@ -222,12 +216,8 @@ impl Shared {
             let mut connection = client.get_multiplexed_async_connection_with_config(config).await.map_err(refused)?;
             let info: String = redis::cmd("INFO").query_async(&mut connection).await.map_err(refused)?;
             check(address, &info)?;
-            let greeting = self.greeting.lock().clone();
-            if let Some(Greeting { says, judge }) = greeting {
-                let replies = connection.send_packed_commands(&says, 0, says.len()).await.map_err(refused)?;
-                judge(replies.into_iter().map(|reply| reply_of(address, reply).map_err(|(fault, _)| fault)).collect())?;
-            }
-            Ok(Live { connection, since: Instant::now(), timeouts: Arc::default() })
+            let serial = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
+            Ok(Live { connection, serial, since: Instant::now(), timeouts: Arc::default() })
         };
         tokio::time::timeout(*connect_limit, attempt).await.unwrap_or_else(|_| {
             let why = format!("Redis at {address}: no connection within {connect_limit:?}");

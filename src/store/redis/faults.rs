@@ -91,6 +91,22 @@ pub(super) fn of_misfit(command: &'static str) -> StoreError {
     StoreError::Unknown(Cause::new(format!("Redis: unexpected reply to {command}")))
 }
 
+/// What an error of a question before means for one that was not sent because of it.
+pub(super) fn not_sent(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Unknown(cause) => StoreError::Unavailable(cause),
+        error => error,
+    }
+}
+
+/// What an error of a question after means for one that was executed, and whose answer cannot be relied on without it.
+pub(super) fn perhaps_sent(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Unavailable(cause) | StoreError::Full(cause) => StoreError::Unknown(cause),
+        error => error,
+    }
+}
+
 /// Turns a reply into what it says, or what its error means.
 pub(super) fn read<T>(
     command: &'static str,

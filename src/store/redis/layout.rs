@@ -4,7 +4,9 @@
 //! |---|---|
 //! | `hapax:1:{<namespace>}:meta` | what the namespace agreed on, as JSON |
 //! | `hapax:1:{<namespace>.<group>}:l:<fingerprint>` | the lease of an ID in flight, or the count of an idle one |
-//! | `hapax:1:{<namespace>.<group>}:d:<fingerprint>` | a done ID |
+//! | `hapax:1:{<namespace>}:plan` | compact: which slice has how many sets, in a hash |
+//! | `hapax:1:{<namespace>.<group>}:s:<slice>.<shards>.<shard>` | compact: a set of done IDs, each a 64-bit integer |
+//! | `hapax:1:{<namespace>.<group>}:d:<fingerprint>` | exact: a done ID |
 //!
 //! `1` is the version of this layout. The braces are Redis Cluster's hash tag: all keys of an ID lie in one slot. A
 //! group is two hexadecimal digits, from `00` to `3f`.
@@ -13,6 +15,7 @@
 //! `inspect` and a fingerprint's test vector print can then be pasted into `redis-cli` and is found in `MONITOR`. Of
 //! the keys per ID only the leases, of which there are as many as records in flight, have to stay.
 
+use super::slices::Shard;
 use crate::id::{Fingerprint, Namespace};
 
 /// How many groups the IDs of a namespace are spread over.
@@ -25,6 +28,16 @@ pub(super) struct Group(u8);
 impl Group {
     /// What belongs to the namespace as a whole.
     pub(super) const NAMESPACE: Self = Self(u8::MAX);
+
+    /// The group of this number, below [`GROUPS`].
+    pub(super) const fn nth(group: u32) -> Self {
+        Self((group % GROUPS) as u8)
+    }
+
+    /// Its number. The namespace as a whole has none of its own, and no IDs.
+    pub(super) const fn index(self) -> usize {
+        (self.0 as u32 % GROUPS) as usize
+    }
 
     /// The group of an ID: the top six bits of its fingerprint.
     pub(super) const fn of(fingerprint: &Fingerprint) -> Self {
@@ -58,6 +71,24 @@ impl Layout {
         format!("hapax:{}:{{{}}}:meta", char::from(VERSION), self.namespace)
     }
 
+    /// The key of the plan: how many sets each slice has.
+    pub(super) fn plan(&self) -> String {
+        format!("hapax:{}:{{{}}}:plan", char::from(VERSION), self.namespace)
+    }
+
+    /// The key of a set of done IDs.
+    pub(super) fn set(&self, group: Group, shard: &Shard) -> Vec<u8> {
+        let mut key = self.start(group, b's', 30);
+        let (slice, shards) = shard.generation.name();
+        let mut digits = itoa::Buffer::new();
+        key.extend_from_slice(digits.format(slice).as_bytes());
+        for number in [shards, shard.index] {
+            key.push(b'.');
+            key.extend_from_slice(digits.format(number).as_bytes());
+        }
+        key
+    }
+
     /// The key of an ID's lease.
     pub(super) fn lease(&self, fingerprint: &Fingerprint) -> Vec<u8> {
         self.key(b'l', fingerprint)
@@ -69,16 +100,25 @@ impl Layout {
     }
 
     fn key(&self, kind: u8, fingerprint: &Fingerprint) -> Vec<u8> {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let digits = |byte: u8| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
-        let bytes = fingerprint.as_bytes();
-        let mut key = Vec::with_capacity(self.head.len() + 38);
-        key.extend_from_slice(&self.head);
-        key.extend_from_slice(&digits(Group::of(fingerprint).0));
-        key.extend_from_slice(&[b'}', b':', kind, b':']);
-        bytes.iter().for_each(|byte| key.extend_from_slice(&digits(*byte)));
+        let mut key = self.start(Group::of(fingerprint), kind, 32);
+        fingerprint.as_bytes().iter().for_each(|byte| key.extend_from_slice(&digits(*byte)));
         key
     }
+
+    /// `hapax:1:{<namespace>.<group>}:<kind>:`, with room for more bytes.
+    fn start(&self, group: Group, kind: u8, more: usize) -> Vec<u8> {
+        let mut key = Vec::with_capacity(self.head.len() + 6 + more);
+        key.extend_from_slice(&self.head);
+        key.extend_from_slice(&digits(group.0));
+        key.extend_from_slice(&[b'}', b':', kind, b':']);
+        key
+    }
+}
+
+/// Two hexadecimal digits.
+fn digits(byte: u8) -> [u8; 2] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]
 }
 
 #[cfg(test)]

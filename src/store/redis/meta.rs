@@ -4,11 +4,11 @@ use redis::Value;
 use serde::{Deserialize, Serialize};
 
 use super::batch::{Batch, Reply};
+use super::faults;
 use super::layout::{GROUPS, Group, Layout, VERSION};
-use super::{Inner, faults};
 use crate::store::{Agreement, Cause, OpenError, StoreError};
 
-/// The agreement as it stands in Redis. It has no expiry: done IDs of the namespace may be written at any time.
+/// The agreement as it stands in Redis.
 #[derive(Debug, Serialize, Deserialize)]
 struct Meta {
     /// The version of the layout.
@@ -26,35 +26,34 @@ struct Format {
 
 const FORMAT: u32 = (VERSION - b'0') as u32;
 
-/// Writes the agreement where there is none, reads it, and compares. From then on every new connection does the same:
-/// a Redis that lost its data has lost the agreement, too, and the next to come could open the namespace with other
-/// settings beside those who still work under these.
-pub(super) async fn agree(inner: &Inner, agreement: &Agreement) -> Result<(), OpenError> {
-    let replies = inner.link.ask(request(&inner.layout, agreement)?).await;
-    compare(&inner.layout, agreement, replies)?;
-    let (layout, agreement) = (inner.layout.clone(), agreement.clone());
-    inner.link.greet_with(request(&layout, &agreement)?, move |replies| {
-        compare(&layout, &agreement, replies).map_err(|error| match error {
-            OpenError::Store(error) => error,
-            error => StoreError::Refused(Cause::new(error)),
-        })
-    });
-    Ok(())
-}
-
-fn request(layout: &Layout, agreement: &Agreement) -> Result<Batch, StoreError> {
+/// Asks for the agreement, and writes it where there is none: two commands, and with their replies [`judge`] decides. They are sent with every reading of the plan: a Redis that
+/// lost its data has lost the agreement, too, and the next to come could open the namespace with other settings beside
+/// those who still work under these.
+pub(super) fn ask(batch: &mut Batch, layout: &Layout, agreement: &Agreement, kept_ms: u64) -> Result<(), StoreError> {
     let key = layout.meta();
     let ours = Meta { format: FORMAT, groups: GROUPS, agreement: agreement.clone() };
     let json = serde_json::to_string(&ours).map_err(|error| StoreError::Refused(Cause::new(error)))?;
-    let mut batch = Batch::with_capacity(2);
-    batch.push(Group::NAMESPACE, redis::cmd("SET").arg(&key).arg(json).arg("NX").take());
+    batch.push(Group::NAMESPACE, redis::cmd("SET").arg(&key).arg(json).arg("NX").arg("PX").arg(kept_ms).take());
     batch.push(Group::NAMESPACE, redis::cmd("GET").arg(&key).take());
-    Ok(batch)
+    Ok(())
 }
 
-fn compare(layout: &Layout, agreement: &Agreement, replies: Vec<Reply>) -> Result<(), OpenError> {
+/// Lets the agreement live on: it outlives everything that relies on it, and goes when nobody works any more.
+pub(super) fn keep(batch: &mut Batch, layout: &Layout, kept_ms: u64) {
+    batch.push(Group::NAMESPACE, redis::cmd("PEXPIRE").arg(layout.meta()).arg(kept_ms).take());
+}
+
+/// What a question of the store is told where the settings disagree.
+pub(super) fn refusal(error: OpenError) -> StoreError {
+    match error {
+        OpenError::Store(error) => error,
+        error => StoreError::Refused(Cause::new(error)),
+    }
+}
+
+/// Compares what was asked for.
+pub(super) fn judge(layout: &Layout, agreement: &Agreement, [set, get]: [Reply; 2]) -> Result<(), OpenError> {
     let key = layout.meta();
-    let [set, get] = <[Reply; 2]>::try_from(replies).map_err(|_| faults::of_misfit("SET and GET"))?;
     if let (Err(fault), Ok(Value::Nil)) = (&set, &get) {
         return Err(fault.error.clone().into());
     }

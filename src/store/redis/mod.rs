@@ -13,17 +13,19 @@
 //!
 //! Valkey is expected to work and is untested.
 
+mod asking;
 mod batch;
 mod builder;
 mod claim;
 mod complete;
 mod connection;
+mod done;
 mod faults;
 mod holding;
 mod layout;
 mod meta;
-mod reading;
 mod scripts;
+mod slices;
 mod value;
 
 use std::fmt;
@@ -33,9 +35,12 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Future};
 use futures_util::stream::{self, StreamExt};
 
+use self::batch::{Batch, Reply};
 pub use self::builder::RedisStoreBuilder;
 use self::connection::Link;
+pub use self::done::DoneMode;
 use self::layout::Layout;
+use self::slices::{Expiries, Reader};
 use super::{
     Agreement, Answers, Claim, ClaimOutcome, Completion, CompletionOutcome, Lease, LeaseTerms, OpenError, Release,
     ReleaseOutcome, RenewOutcome, State, Store,
@@ -64,6 +69,9 @@ struct Inner {
     link: Link,
     layout: Layout,
     terms: LeaseTerms,
+    mode: DoneMode,
+    reader: Reader,
+    expiries: Expiries,
 }
 
 impl RedisStore {
@@ -96,6 +104,17 @@ impl RedisStore {
     }
 }
 
+impl Inner {
+    async fn open(&self, agreement: &Agreement) -> Result<(), OpenError> {
+        let mut batch = Batch::with_capacity(2);
+        meta::ask(&mut batch, &self.layout, agreement, self.reader.kept_for())?;
+        let replies = <[Reply; 2]>::try_from(self.link.ask(batch).await);
+        meta::judge(&self.layout, agreement, replies.map_err(|_| faults::of_misfit("SET and GET"))?)?;
+        self.reader.agree_on(agreement.clone());
+        Ok(())
+    }
+}
+
 /// Splits into vectors of at most [`CHUNK`] items.
 fn split<T>(items: Vec<T>) -> Vec<Vec<T>> {
     let mut chunks = Vec::with_capacity(items.len().div_ceil(CHUNK));
@@ -121,12 +140,14 @@ impl fmt::Debug for RedisStore {
 
 impl Store for RedisStore {
     fn open<'a>(&'a self, agreement: &'a Agreement) -> BoxFuture<'a, Result<(), OpenError>> {
-        meta::agree(&self.inner, agreement).boxed()
+        self.inner.open(agreement).boxed()
     }
 
     fn mode(&self) -> &'static str {
-        // One key per done ID.
-        "exact"
+        match self.inner.mode {
+            DoneMode::Compact => "compact",
+            DoneMode::Exact => "exact",
+        }
     }
 
     fn terms(&self) -> LeaseTerms {
@@ -150,10 +171,10 @@ impl Store for RedisStore {
     }
 
     fn inspect(&self, ids: Vec<Fingerprint>) -> BoxFuture<'static, Answers<State>> {
-        self.in_chunks(ids, reading::inspect)
+        self.in_chunks(ids, asking::inspect)
     }
 
     fn forget(&self, ids: Vec<Fingerprint>) -> BoxFuture<'static, Answers<bool>> {
-        self.in_chunks(ids, reading::forget)
+        self.in_chunks(ids, asking::forget)
     }
 }

@@ -25,6 +25,11 @@ impl Script {
         Self { source, hash: redis::Script::new(source).get_hash().to_owned() }
     }
 
+    /// The script by its hash: Redis may not know it.
+    pub(super) fn as_hash(&self, call: &Call) -> Cmd {
+        call.command("EVALSHA", &self.hash)
+    }
+
     /// The script with its text: for calls whose answer nobody reads.
     pub(super) fn as_text(&self, call: &Call) -> Cmd {
         call.command("EVAL", self.source)
@@ -53,7 +58,7 @@ impl Call {
 /// Runs a script once per call; one reply per call, in order.
 pub(super) async fn run(link: &Link, script: &Script, calls: &[Call]) -> Vec<Reply> {
     let mut batch = Batch::with_capacity(calls.len());
-    calls.iter().for_each(|call| batch.push(call.group, call.command("EVALSHA", &script.hash)));
+    calls.iter().for_each(|call| batch.push(call.group, script.as_hash(call)));
     let mut replies = link.ask(batch).await;
     let unknown: Vec<usize> =
         (0..replies.len()).filter(|i| matches!(&replies[*i], Err(fault) if fault.unknown_script)).collect();
@@ -68,24 +73,11 @@ pub(super) async fn run(link: &Link, script: &Script, calls: &[Call]) -> Vec<Rep
     replies
 }
 
-/// `KEYS` lease, done · `ARGV` token, value of a fresh lease, lease + grace in ms, `1` where the claim takes over.
-///
-/// Looks the done ID up itself: between the claim's own look-up and this script the owner may have completed and
-/// deleted its lease, and a script that looked at the lease alone would take it and repeat the effect.
-///
-/// Not `allow-oom` and without a shebang: then a full Redis still answers what needs no write (done, in flight), and
-/// refuses only the taking.
-///
-/// Answers a number and what belongs to it: 0 done · 1 claimed, attempts, 1 where suspect · 2 in flight, ms left ·
-/// 3 run out, attempts · 4 unreadable, ms left.
-pub(super) static CLAIM: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        "local done = redis.call('GET', KEYS[2])
-if done then
-  if string.sub(done, 1, 1) == '1' then return {0} end
-  return {4, redis.call('PTTL', KEYS[2])}
-end
-local held = redis.call('GET', KEYS[1])
+/// What both scripts of a claim do with an ID that is not done. `KEYS` lease, … · `ARGV` token, value of a fresh lease,
+/// lease + grace in ms, `1` where the claim takes over.
+macro_rules! claim_not_done {
+    () => {
+        "local held = redis.call('GET', KEYS[1])
 if not held then
   redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
   return {1, 0, 0}
@@ -117,12 +109,45 @@ if left > grace then return {2, left - grace} end
 if ARGV[4] ~= '1' then return {3, attempts} end
 attempts = math.min(attempts + 1, 4294967295)
 take('s', attempts)
-return {1, attempts, 1}",
-    )
+return {1, attempts, 1}"
+    };
+}
+
+/// `KEYS` lease, done · `ARGV` token, value of a fresh lease, lease + grace in ms, `1` where the claim takes over.
+///
+/// Looks the done ID up itself: between the claim's own look-up and this script the owner may have completed and
+/// deleted its lease, and a script that looked at the lease alone would take it and repeat the effect.
+///
+/// Not `allow-oom` and without a shebang: then a full Redis still answers what needs no write (done, in flight), and
+/// refuses only the taking.
+///
+/// Answers a number and what belongs to it: 0 done · 1 claimed, attempts, 1 where suspect · 2 in flight, ms left ·
+/// 3 run out, attempts · 4 unreadable, ms left.
+pub(super) static CLAIM_EXACT: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        "local done = redis.call('GET', KEYS[2])
+if done then
+  if string.sub(done, 1, 1) == '1' then return {0} end
+  return {4, redis.call('PTTL', KEYS[2])}
+end
+",
+        claim_not_done!()
+    ))
+});
+
+/// As [`CLAIM_EXACT`], with `KEYS` lease, sets in which the ID could lie · `ARGV` …, its member of them.
+pub(super) static CLAIM_COMPACT: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        "for i = 2, #KEYS do
+  if redis.call('SISMEMBER', KEYS[i], ARGV[5]) == 1 then return {0} end
+end
+",
+        claim_not_done!()
+    ))
 });
 
 /// `KEYS` done · `ARGV` value, window in ms. The completion of finished work on a full Redis.
-pub(super) static COMPLETE: LazyLock<Script> = LazyLock::new(|| {
+pub(super) static REMEMBER_EXACT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "#!lua flags=allow-oom
 return redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2])",
@@ -173,10 +198,75 @@ end",
     )
 });
 
+/// `KEYS` plan · `ARGV` oldest slice to keep, window in ms, ms that sets outlive their slices, then for each wish its
+/// kind, slice, shards and time. Answers the plan.
+///
+/// A generation that is known to somebody is put back as it was; the first of a slice is made only where the slice has
+/// none; growth only where none is under way, and from a time on that is counted here, by Redis' clock.
+pub(super) static PLAN: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "#!lua flags=allow-oom
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local oldest, newest, most, growing = tonumber(ARGV[1]), 0, {}, {}
+local function note(slice, shards, from)
+  newest = math.max(newest, slice)
+  most[slice] = math.max(most[slice] or 0, shards)
+  growing[slice] = growing[slice] or from > now
+end
+local plan = redis.call('HGETALL', KEYS[1])
+for i = 1, #plan, 2 do
+  local slice, shards = string.match(plan[i], '^(%d+):(%d+)$')
+  slice, shards = tonumber(slice), tonumber(shards)
+  if slice < oldest then
+    redis.call('HDEL', KEYS[1], plan[i])
+  else
+    note(slice, shards, tonumber(plan[i + 1]))
+  end
+end
+for i = 4, #ARGV, 4 do
+  local kind, slice, shards, from = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
+  local wanted = kind == 'known' or kind == 'first' and not most[slice]
+  if kind == 'growth' and not growing[slice] and shards > (most[slice] or 0) then
+    wanted, from = true, now + from
+  end
+  if wanted then
+    redis.call('HSETNX', KEYS[1], ARGV[i + 1] .. ':' .. ARGV[i + 2], string.format('%.0f', from))
+    note(slice, shards, from)
+  end
+end
+redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', (newest + 2) * ARGV[2] + ARGV[3]))
+return redis.call('HGETALL', KEYS[1])",
+    )
+});
+
+/// `KEYS` set · `ARGV` member, when the set expires, in ms. Answers as `SADD`.
+///
+/// For the first ID of a set, which so never exists without an expiry, and for finished work on a full Redis.
+pub(super) static REMEMBER_COMPACT: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "#!lua flags=allow-oom
+local added = redis.call('SADD', KEYS[1], ARGV[1])
+redis.call('PEXPIREAT', KEYS[1], ARGV[2])
+return added",
+    )
+});
+
 /// `KEYS` lease, done. Answers each one's value and its time to live in ms, all of one moment.
-pub(super) static INSPECT: LazyLock<Script> = LazyLock::new(|| {
+pub(super) static INSPECT_EXACT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "#!lua flags=no-writes
 return {redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1]), redis.call('GET', KEYS[2]), redis.call('PTTL', KEYS[2])}",
+    )
+});
+
+/// `KEYS` lease, sets in which the ID could lie · `ARGV` its member of them. Answers the lease, its time to live in ms,
+/// and 1 or 0 for each set.
+pub(super) static INSPECT_COMPACT: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "#!lua flags=no-writes
+local answer = {redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])}
+for i = 2, #KEYS do answer[i + 1] = redis.call('SISMEMBER', KEYS[i], ARGV[1]) end
+return answer",
     )
 });

@@ -33,6 +33,9 @@ pub const LONG: LeaseTerms =
 /// A term that a test waits for.
 pub const SOON: Duration = Duration::from_millis(120);
 
+/// The shortest window that every store can keep.
+pub const SHORT_WINDOW: LeaseTerms = LeaseTerms { window: Duration::from_secs(2), ..LONG };
+
 /// A worker whose leases run out soon.
 pub const SHORT_LEASE: LeaseTerms = LeaseTerms { lease: SOON, ..LONG };
 

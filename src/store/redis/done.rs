@@ -1,0 +1,110 @@
+//! How done IDs are kept: as members of compact sets, or each as a key of its own.
+
+use redis::{Cmd, Value};
+
+use super::batch::Reply;
+use super::slices::{Known, Lookups, member};
+use super::{Inner, faults, value};
+use crate::id::Fingerprint;
+use crate::store::StoreError;
+
+/// How a [`RedisStore`](super::RedisStore) keeps done IDs. All processes of a namespace need the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DoneMode {
+    /// About nine bytes per ID, as a 64-bit number in one of many sets, for one to two windows. The default.
+    ///
+    /// 64 bits and the set, of which a namespace has at least 2048, identify an ID: the odds that any two of a million
+    /// are taken for the same are about 1 in 10^10, of a billion 1 in 10^8, since the sets grow in number, too.
+    #[default]
+    Compact,
+    /// A key per ID, for exactly the window: about 140 bytes and the ID's own. Tells where the first one came from, and
+    /// when another message comes under its ID.
+    Exact,
+}
+
+/// Where IDs are looked up.
+pub(super) enum Lookup {
+    Sets(Lookups),
+    Keys,
+}
+
+/// What the look-ups of one ID found.
+pub(super) enum Found {
+    Nothing,
+    Done,
+    /// Something that another version wrote.
+    Unreadable,
+}
+
+impl Lookup {
+    pub(super) fn by(mode: DoneMode, known: &Known) -> Self {
+        match mode {
+            DoneMode::Compact => Self::Sets(known.lookups()),
+            DoneMode::Exact => Self::Keys,
+        }
+    }
+
+    /// How many commands look an ID up.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Sets(sets) => sets.len(),
+            Self::Keys => 1,
+        }
+    }
+
+    /// Whether these look-ups asked wherever an ID could lie by now.
+    pub(super) fn covers(&self, known: &Known) -> bool {
+        match self {
+            Self::Sets(sets) => known.is_covered_by(sets),
+            Self::Keys => true,
+        }
+    }
+}
+
+impl Inner {
+    /// The keys in which an ID could lie.
+    pub(super) fn done_keys(&self, lookup: &Lookup, fingerprint: &Fingerprint) -> Vec<Vec<u8>> {
+        match lookup {
+            Lookup::Sets(sets) => {
+                let group = super::layout::Group::of(fingerprint);
+                sets.of(fingerprint).map(|shard| self.layout.set(group, &shard)).collect()
+            }
+            Lookup::Keys => vec![self.layout.done(fingerprint)],
+        }
+    }
+
+    /// The commands that look an ID up.
+    pub(super) fn look_up(&self, lookup: &Lookup, fingerprint: &Fingerprint, mut push: impl FnMut(Cmd)) {
+        match lookup {
+            Lookup::Sets(sets) => {
+                let (group, member) = (super::layout::Group::of(fingerprint), member(fingerprint));
+                for shard in sets.of(fingerprint) {
+                    push(redis::cmd("SISMEMBER").arg(self.layout.set(group, &shard)).arg(member).take());
+                }
+            }
+            // Not `EXISTS`: a done ID of another version is not a duplicate, and a foreign key in its place is an
+            // error, not a message to drop.
+            Lookup::Keys => push(redis::cmd("GET").arg(self.layout.done(fingerprint)).take()),
+        }
+    }
+}
+
+impl Lookup {
+    /// What their replies say. One hit is enough, whatever became of the others.
+    pub(super) fn read(&self, replies: &mut impl Iterator<Item = Reply>) -> Result<Found, StoreError> {
+        let mut found = Ok(Found::Nothing);
+        for reply in replies.take(self.len()) {
+            found = match (reply, found) {
+                (_, Ok(Found::Done)) => Ok(Found::Done),
+                (Ok(Value::Int(1)), _) => Ok(Found::Done),
+                (Ok(Value::BulkString(done)), _) if value::is_done(&done) => Ok(Found::Done),
+                (Ok(Value::BulkString(_)), _) => Ok(Found::Unreadable),
+                (Ok(Value::Int(0) | Value::Nil), found) => found,
+                (Ok(_), _) => Err(faults::of_misfit("a look-up")),
+                (Err(fault), _) => Err(fault.error),
+            };
+        }
+        found
+    }
+}
