@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hapax::id::Namespace;
 use hapax::store::{
-    ClaimOutcome, CompletionOutcome, LeaseTerms, OpenError, RedisStore, ReleaseOutcome, RenewOutcome, State, StoreError,
+    ClaimOutcome, CompletionOutcome, DoneMode, LeaseTerms, OpenError, RedisStore, ReleaseOutcome, RenewOutcome, State, StoreError,
 };
 
 use crate::common::RedisServer;
@@ -23,6 +23,12 @@ pub fn worker(url: &str) -> Worker {
 
 fn worker_with(url: &str, terms: LeaseTerms) -> Worker {
     Worker(Arc::new(RedisStore::builder(url, Namespace::new(NAMESPACE).unwrap()).terms(terms).build().unwrap()))
+}
+
+/// One that keeps a key per done ID.
+pub fn exact(url: &str) -> Worker {
+    let builder = RedisStore::builder(url, Namespace::new(NAMESPACE).unwrap()).terms(LONG).mode(DoneMode::Exact);
+    Worker(Arc::new(builder.build().unwrap()))
 }
 
 /// A plain connection, for what a test does behind the store's back.
@@ -45,19 +51,26 @@ pub fn key(kind: char, n: u32) -> String {
 #[tokio::test]
 async fn every_claim_takes_its_lease_before_it_looks_for_done() {
     let server = RedisServer::start();
-    let proxy = Proxy::start(server.port()).await;
-    let worker = worker(&proxy.url());
-    worker.inspect(0).await;
-    proxy.seen();
-    worker.0.claim((0..3).map(|n| claim(n, b'a')).collect()).await;
-    let asked: Vec<String> = proxy
-        .seen()
-        .iter()
-        .map(|words| format!("{} {}", String::from_utf8_lossy(&words[0]), String::from_utf8_lossy(&words[1])))
-        .collect();
-    let expected: Vec<String> =
-        (0..3).flat_map(|n| [format!("SET {}", key('l', n)), format!("GET {}", key('d', n))]).collect();
-    assert_eq!(asked, expected);
+    for (make, looks) in [(worker as fn(&str) -> Worker, ["SISMEMBER", "SISMEMBER"].as_slice()), (exact, &["GET"])] {
+        let proxy = Proxy::start(server.port()).await;
+        let worker = make(&proxy.url());
+        worker.inspect(0).await;
+        proxy.seen();
+        worker.0.claim((0..3).map(|n| claim(n, b'a')).collect()).await;
+        let seen = proxy.seen();
+        let asked: Vec<(String, &Vec<u8>)> = seen
+            .iter()
+            .map(|words| (String::from_utf8_lossy(&words[0]).into_owned(), &words[1]))
+            .filter(|(command, _)| command == "SET" || looks.contains(&command.as_str()))
+            .collect();
+        assert_eq!(asked.len(), 3 * (1 + looks.len()), "{asked:?}");
+        for (n, commands) in (0..3).zip(asked.chunks(1 + looks.len())) {
+            assert_eq!((commands[0].0.as_str(), commands[0].1.as_slice()), ("SET", key('l', n).as_bytes()));
+            let names: Vec<&str> = commands[1..].iter().map(|(name, _)| name.as_str()).collect();
+            assert_eq!(names, looks);
+        }
+        cli::<()>(&mut raw(&server).await, &["FLUSHALL"]).await;
+    }
 }
 
 /// B's first command executes; then A completes and deletes its lease; then B's second command executes. With the
@@ -140,7 +153,7 @@ async fn the_rare_path_looks_for_done_itself() {
 async fn leases_and_done_ids_leave_by_themselves() {
     let server = RedisServer::start();
     let mut redis = raw(&server).await;
-    let worker = worker(&server.url());
+    let worker = exact(&server.url());
     worker.claim(1, b'a').await;
     let left: u64 = cli(&mut redis, &["PTTL", &key('l', 1)]).await;
     let term = u64::try_from((LONG.lease + LONG.grace).as_millis()).unwrap();
@@ -158,7 +171,7 @@ async fn leases_and_done_ids_leave_by_themselves() {
 async fn done_counts_although_a_lease_exists() {
     let server = RedisServer::start();
     let mut redis = raw(&server).await;
-    let worker = worker(&server.url());
+    let worker = exact(&server.url());
     worker.claim(1, b'a').await;
     let done = "1\0\0\0\0\0\0\0\0\0\0\0\0t";
     cli::<()>(&mut redis, &["SET", &key('d', 1), done, "PX", "60000"]).await;
@@ -173,7 +186,7 @@ async fn done_counts_although_a_lease_exists() {
 async fn what_another_version_wrote_is_in_flight_elsewhere() {
     let server = RedisServer::start();
     let mut redis = raw(&server).await;
-    let worker = worker(&server.url());
+    let worker = exact(&server.url());
     for (n, value) in [(1, "2f and something new"), (2, "1"), (3, "1x0123456789abcdef0123456789abcdef")] {
         cli::<()>(&mut redis, &["SET", &key('l', n), value, "PX", "5000"]).await;
         assert!(remaining_in_flight(&worker.claim(n, b'a').await) <= Duration::from_secs(5));
@@ -210,7 +223,7 @@ async fn a_lease_without_a_time_to_live_gets_one() {
 async fn a_foreign_key_is_refused_for_its_item_only() {
     let server = RedisServer::start();
     let mut redis = raw(&server).await;
-    let worker = worker(&server.url());
+    let worker = exact(&server.url());
     cli::<()>(&mut redis, &["HSET", &key('l', 1), "a", "b"]).await;
     cli::<()>(&mut redis, &["HSET", &key('d', 2), "a", "b"]).await;
     let answers = worker.0.claim((0..4).map(|n| claim(n, b'a')).collect()).await;
@@ -309,7 +322,7 @@ async fn a_refused_completion_keeps_its_lease() {
     // Somebody who may not write done IDs, by any command.
     cli::<()>(&mut redis, &["ACL", "SETUSER", "half", "on", ">pw", "+@all", "~hapax:1:*:l:*", "%R~hapax:1:*:d:*"])
         .await;
-    let worker = worker(&server.url().replace("redis://", "redis://half:pw@"));
+    let worker = exact(&server.url().replace("redis://", "redis://half:pw@"));
     assert_eq!(worker.claim(1, b'a').await, claimed(0));
     let answers = worker.0.complete(vec![completion(1, b'a')]).await;
     assert!(matches!(answers[..], [Err(StoreError::Refused(_))]), "{answers:?}");

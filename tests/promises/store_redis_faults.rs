@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::common::RedisServer;
 use crate::conformance::{LONG, Worker, assert_in_flight, claim, claimed, completion, taken_over, until};
 use crate::store_proxy::{Proxy, Step, is};
-use crate::store_redis::{NAMESPACE, cli, raw, worker};
+use crate::store_redis::{exact, NAMESPACE, cli, raw, worker};
 
 fn agreement(store: &RedisStore) -> Agreement {
     Agreement::of(store, "header ce_id", &IdKey::default())
@@ -82,7 +82,7 @@ async fn a_lost_reply_to_a_takeover_does_not_count_twice() {
 async fn a_lost_reply_to_a_completion_is_found_already_done() {
     let server = RedisServer::start();
     let proxy = Proxy::start(server.port()).await;
-    let worker = worker(&proxy.url());
+    let worker = exact(&proxy.url());
     worker.claim(1, b'a').await;
     proxy.rule(|command| if is(command, "SET", ":d:") { Step::LoseReply } else { Step::Pass });
     let error = worker.0.complete(vec![completion(1, b'a')]).await.pop().unwrap().unwrap_err();
@@ -278,7 +278,8 @@ async fn missing_permissions_are_refused() {
 async fn the_documented_permissions_suffice() {
     let server = RedisServer::start();
     let mut redis = raw(&server).await;
-    let allowed = "on >pw ~hapax:* +info +set +get +del +pexpire +pttl +eval +evalsha";
+    let allowed = "on >pw ~hapax:* +info +time +eval +evalsha +set +get +del +pexpire +pexpireat +pttl +sadd +sismember \
+                   +srem +scard +hgetall +hsetnx +hdel";
     let words: Vec<&str> = ["ACL", "SETUSER", "hapax"].into_iter().chain(allowed.split(' ')).collect();
     cli::<()>(&mut redis, &words).await;
     let worker = worker(&server.url().replace("redis://", "redis://hapax:pw@"));
