@@ -12,7 +12,7 @@ use super::holding::Holding;
 use super::releasing::Releasing;
 use crate::observe::DuplicateBy;
 use crate::record::Record;
-use crate::store::{Cause, ClaimOutcome, Lease, StoreError};
+use crate::store::{Cause, ClaimOutcome, GivenBack, Lease, StoreError};
 
 /// Who waits for a claim, and the place that was kept for the ending of its guard.
 #[derive(Debug)]
@@ -89,8 +89,8 @@ impl Claiming {
         }
     }
 
-    /// Without an asker, a claim that may have taken the lease is sent on until it is answered: only the answer tells
-    /// the count of attempts that its release has to restore.
+    /// Without an asker, a claim that may have taken the lease is sent on until it is answered: a release that comes
+    /// before a claim still on its way would leave the lease to nobody.
     pub(super) fn tick(&mut self, lease: Lease, record: &Record, now: Instant, desk: &mut Desk) -> Fate {
         if self.asker.as_ref().is_some_and(|asker| asker.reply.is_closed()) {
             self.asker = None;
@@ -169,7 +169,7 @@ impl Entry {
     fn take(&mut self, attempt: Attempt, sent_at: Instant, now: Instant, desk: &mut Desk) -> Fate {
         let Phase::Claiming(claiming) = &mut self.phase else { return Fate::Lives };
         let Some(asker) = claiming.asker.take().filter(|asker| !asker.reply.is_closed()) else {
-            return self.give_back(attempt, now, desk);
+            return self.give_back(now, desk);
         };
         if now >= sent_at + renewed_after(desk.lease) {
             // A handler starts with two thirds of its lease left, or not at all.
@@ -181,7 +181,7 @@ impl Entry {
             }
             let late = Cause::new("the store takes longer to answer than a third of the lease");
             asker.answer(Answer::Failed(BeginError::Store(StoreError::Unknown(late))));
-            return self.give_back(attempt, now, desk);
+            return self.give_back(now, desk);
         }
         let (holding, guard) = Holding::start(self.lease, attempt, asker.place, sent_at, now, desk);
         self.phase = Phase::Holding(holding);
@@ -192,9 +192,9 @@ impl Entry {
         Fate::Lives
     }
 
-    /// Releases what no handler was started for, with the count as the claim found it.
-    fn give_back(&mut self, attempt: Attempt, now: Instant, desk: &mut Desk) -> Fate {
-        self.phase = Phase::Releasing(Releasing::start(self.lease, attempt.given_back(), None, now, desk));
+    /// Releases what no handler was started for; the store restores what the claim found.
+    fn give_back(&mut self, now: Instant, desk: &mut Desk) -> Fate {
+        self.phase = Phase::Releasing(Releasing::start(self.lease, GivenBack::Unstarted, None, now, desk));
         Fate::Lives
     }
 }

@@ -11,7 +11,7 @@ use super::{backoff, settings::Settings};
 use crate::id::Fingerprint;
 use crate::observe::Observer;
 use crate::record::Record;
-use crate::store::{Claim, Completion, Lease, Release, Store, StoreError, Token, Verdict};
+use crate::store::{Claim, Completion, GivenBack, Lease, Release, Store, StoreError, Token, Verdict};
 
 /// What a request carries through the store and back.
 #[derive(Clone, Copy, Debug)]
@@ -70,8 +70,8 @@ impl Desk {
         self.batches.renewals.push(Tag { lease, sent_at: now }, lease);
     }
 
-    pub(super) fn release(&mut self, lease: Lease, attempts: u32, now: Instant) {
-        self.batches.releases.push(Tag { lease, sent_at: now }, Release { lease, attempts });
+    pub(super) fn release(&mut self, lease: Lease, given_back: GivenBack, now: Instant) {
+        self.batches.releases.push(Tag { lease, sent_at: now }, Release { lease, given_back });
     }
 
     pub(super) fn failed(&self, operation: &'static str, error: &StoreError) {

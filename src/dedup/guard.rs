@@ -28,11 +28,6 @@ impl Attempt {
         let number = if suspect { found.max(1) } else { found.saturating_add(1) };
         Self { found, number, suspect }
     }
-
-    /// The count to be restored where this start did not count.
-    pub(super) fn given_back(self) -> u32 {
-        self.number - 1
-    }
 }
 
 /// How a guard ended.

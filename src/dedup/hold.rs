@@ -31,8 +31,8 @@ pub(super) struct Hold {
     failures: u32,
     /// Whether the end of `until` was told.
     announced: bool,
-    /// Taken over from an owner that may be alive, and complete at any time.
-    taken_over: bool,
+    /// Somebody tried before, who may be alive and complete at any time.
+    tried_before: bool,
 }
 
 impl Hold {
@@ -45,18 +45,19 @@ impl Hold {
             under_way: false,
             failures: 0,
             announced: false,
-            taken_over: false,
+            tried_before: false,
         }
     }
 
-    /// The same lease, taken over or not from an owner whose own had run out.
-    pub(super) fn taken_over(self, taken_over: bool) -> Self {
-        Self { taken_over, ..self }
+    /// The same lease, of an ID that somebody tried before or not: an owner whose lease ran out, or one that failed,
+    /// who may have taken it over.
+    pub(super) fn tried_before(self, tried_before: bool) -> Self {
+        Self { tried_before, ..self }
     }
 
     /// Until when nobody else can have completed the ID; `None` where somebody could at any time.
     pub(super) fn alone_until(&self) -> Option<Instant> {
-        (!self.taken_over).then_some(self.until)
+        (!self.tried_before).then_some(self.until)
     }
 
     /// How long the lease may hold without renewal.

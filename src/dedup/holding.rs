@@ -12,7 +12,7 @@ use super::hold::Hold;
 use super::releasing::Releasing;
 use crate::observe::FailureKind;
 use crate::record::Record;
-use crate::store::{Lease, RenewOutcome, StoreError};
+use crate::store::{GivenBack, Lease, RenewOutcome, StoreError};
 
 #[derive(Debug)]
 pub(super) struct Holding {
@@ -35,7 +35,7 @@ impl Holding {
     ) -> (Self, Guard) {
         let cancelled = CancellationToken::new();
         let guard = Guard::new(lease, attempt, cancelled.clone(), place);
-        let hold = Hold::new(sent_at, desk.lease).taken_over(attempt.suspect);
+        let hold = Hold::new(sent_at, desk.lease).tried_before(attempt.found > 0);
         let renewed_until = now + desk.handler_limit;
         (Self { hold, attempt, started_at: now, renewed_until, cancelled }, guard)
     }
@@ -105,9 +105,10 @@ impl Entry {
             }
             How::Failed(reply) => {
                 desk.observer.on_failure(&self.record, attempt.number, FailureKind::Retryable);
-                Releasing::start(self.lease, attempt.number, reply, now, desk)
+                let given_back = GivenBack::Failed { attempts: attempt.number };
+                Releasing::start(self.lease, given_back, reply, now, desk)
             }
-            How::GivenBack(reply) => Releasing::start(self.lease, attempt.given_back(), reply, now, desk),
+            How::GivenBack(reply) => Releasing::start(self.lease, GivenBack::Unstarted, reply, now, desk),
         };
         self.phase = Phase::Releasing(releasing);
         Fate::Lives

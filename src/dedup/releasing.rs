@@ -6,11 +6,11 @@ use tokio::time::{Duration, Instant};
 use super::desk::Desk;
 use super::entry::{Entry, Fate, Phase};
 use super::hold::surely_ended;
-use crate::store::{Lease, ReleaseOutcome, StoreError};
+use crate::store::{GivenBack, Lease, ReleaseOutcome, StoreError};
 
 #[derive(Debug)]
 pub(super) struct Releasing {
-    attempts: u32,
+    given_back: GivenBack,
     reply: Option<oneshot::Sender<()>>,
     tries: u32,
     under_way: bool,
@@ -20,17 +20,17 @@ pub(super) struct Releasing {
 }
 
 impl Releasing {
-    /// Sends the first release, keeping that count of attempts.
+    /// Sends the first release.
     pub(super) fn start(
         lease: Lease,
-        attempts: u32,
+        given_back: GivenBack,
         reply: Option<oneshot::Sender<()>>,
         now: Instant,
         desk: &mut Desk,
     ) -> Self {
-        desk.release(lease, attempts, now);
+        desk.release(lease, given_back, now);
         let ended_at = now + surely_ended(desk.lease);
-        Self { attempts, reply, tries: 1, under_way: true, retry_at: now, ended_at }
+        Self { given_back, reply, tries: 1, under_way: true, retry_at: now, ended_at }
     }
 
     pub(super) fn remaining(&self, now: Instant) -> Duration {
@@ -51,7 +51,7 @@ impl Releasing {
         if now >= self.retry_at {
             self.tries = self.tries.saturating_add(1);
             self.under_way = true;
-            desk.release(lease, self.attempts, now);
+            desk.release(lease, self.given_back, now);
         }
         Fate::Lives
     }

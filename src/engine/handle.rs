@@ -172,8 +172,9 @@ impl Engine {
         let (sendings, unsure, record, fingerprint) = (*sendings, *unsure, work.record.clone(), work.fingerprint);
         match result {
             Ok(outcome) => {
-                // Whoever a suspect was taken over from may be alive, and complete at any time.
-                let alone_until = (!hold.suspect).then(|| hold.since + self.config.surely_held());
+                // Whoever tried before may be alive, and complete at any time: the one that a suspect was taken over
+                // from, or that it had been taken over from before it failed and became idle.
+                let alone_until = (hold.attempts == 0).then(|| hold.since + self.config.surely_held());
                 self.observer.on_complete(&record, Verdict::of(outcome, unsure, self.now, alone_until));
                 if let Some(fingerprint) = fingerprint {
                     self.owner_done(fingerprint, id);

@@ -1,9 +1,10 @@
-//! Claims given back: a handler that did not start restores the count, one that failed leaves it behind.
+//! Claims given back: where its handler did not start, the store restores what the claim found; where it failed, the
+//! count is left behind.
 
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use crate::store::{Release, ReleaseOutcome, StoreError, Token};
+use crate::store::{GivenBack, Release, ReleaseOutcome, StoreError, Token};
 
 use super::claim::LONGEST_DELAY;
 use super::partition::Phase;
@@ -41,11 +42,13 @@ impl Engine {
         let (now, terms, limit) = (self.now, self.config.terms, self.config.max_attempts);
         let Some(work) = self.work_mut(id) else { return };
         let Some(lease) = work.lease(token) else { return };
-        let attempts = work.count_to_leave(limit);
+        let given_back = work.given_back(limit);
+        // Only a claim that is known to have found nothing leaves nothing behind.
+        let leaves_nothing = given_back == GivenBack::Unstarted && work.hold.is_some_and(|hold| hold.attempts == 0);
         (work.token, work.hold, work.suspected, work.unwanted) = (None, None, None, false);
         let part = work.part;
-        let release = Release { lease, attempts };
-        let until = now + terms.lease + if attempts > 0 { terms.grace } else { Duration::ZERO };
+        let release = Release { lease, given_back };
+        let until = now + terms.lease + if leaves_nothing { Duration::ZERO } else { terms.grace };
         self.releases.insert(token, PendingRelease { release: release.clone(), work: id, part, tries: 1, until });
         if let Some(part) = self.parts.get_mut(part) {
             part.releasing += 1;

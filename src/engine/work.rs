@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::id::Fingerprint;
 use crate::record::Record;
-use crate::store::{Lease, Token};
+use crate::store::{GivenBack, Lease, Token};
 
 use super::WorkId;
 
@@ -63,9 +63,8 @@ pub(super) struct Hold {
 }
 
 impl Hold {
-    /// The count to restore when the claim is given back before its handler started.
-    pub(super) fn restored(&self) -> u32 {
-        // A takeover counted the start that does not happen now.
+    /// The count that the claim found, before a takeover added the start that follows it.
+    pub(super) fn found(&self) -> u32 {
         self.attempts.saturating_sub(u32::from(self.suspect))
     }
 
@@ -119,16 +118,16 @@ impl Work {
         }
     }
 
-    /// The count that its claim leaves behind when it is given back, where a record may be started `limit` times.
-    pub(super) fn count_to_leave(&self, limit: u32) -> u32 {
+    /// What became of its claim when it is given back, where a record may be started `limit` times.
+    pub(super) fn given_back(&self, limit: u32) -> GivenBack {
+        // What an unanswered claim found is not known here; the store knows it.
+        let found = self.hold.map_or(0, |hold| hold.found());
         match (self.hold, self.counted) {
             // Condemned without a start: the count stays, or the next owner would start it once more.
-            (Some(hold), 0) if hold.attempts > limit => hold.attempts,
-            (Some(hold), 0) => hold.restored(),
-            // The claim was not answered, so what it found is not known, unless it was asked for as a takeover.
-            (None, 0) => self.suspected.unwrap_or(0),
+            (Some(hold), 0) if hold.attempts > limit => GivenBack::Failed { attempts: hold.attempts },
+            (_, counted) if counted <= found => GivenBack::Unstarted,
             // Given up after failures: whoever restarts the process may try once more.
-            (hold, counted) => counted.min(limit).max(hold.map_or(0, |hold| hold.restored())),
+            (_, counted) => GivenBack::Failed { attempts: counted.min(limit).max(found) },
         }
     }
 

@@ -4,6 +4,7 @@
 //! absent ──claim──▶ in flight(token, attempts, origin) ──complete(token)──▶ done ──window ends──▶ absent
 //!    ▲                 │            │
 //!    │  release(token) │            └─ lease runs out ─▶ claimable as a suspect ─claim─▶ in flight
+//!    │                 │                                          ▲────release, unstarted────┘
 //!    └─────────────────┴─ after a failed attempt: idle(attempts), until its grace ends
 //! ```
 //!
@@ -40,7 +41,8 @@ pub use error::{Cause, OpenError, StoreError};
 pub use memory::MemoryStore;
 pub use settings::{Agreement, LeaseTerms, SettingsError};
 pub use types::{
-    Claim, ClaimOutcome, Completion, CompletionOutcome, Lease, Release, ReleaseOutcome, RenewOutcome, State, Token,
+    Claim, ClaimOutcome, Completion, CompletionOutcome, GivenBack, Lease, Release, ReleaseOutcome, RenewOutcome, State,
+    Token,
 };
 pub use verdict::Verdict;
 
@@ -87,7 +89,8 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
     /// took over is still held.
     fn renew(&self, leases: Vec<Lease>) -> BoxFuture<'static, Answers<RenewOutcome>>;
 
-    /// Gives leases back, where the token still holds them; a count of attempts above zero is kept for the grace.
+    /// Gives leases back, where the token still holds them, run out or not. What stays of an ID ([`GivenBack`]) is kept
+    /// for the grace.
     fn release(&self, releases: Vec<Release>) -> BoxFuture<'static, Answers<ReleaseOutcome>>;
 
     /// Tells the state of each ID, changing nothing.

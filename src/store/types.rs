@@ -123,9 +123,23 @@ pub enum RenewOutcome {
 pub struct Release {
     /// The ID and the token that holds it.
     pub lease: Lease,
-    /// Attempts to be remembered until the grace ends; zero leaves nothing behind. A claim that was given back before
-    /// its handler started restores the count that it found.
-    pub attempts: u32,
+    /// What became of the claim.
+    pub given_back: GivenBack,
+}
+
+/// What became of a claim that is given back, and so what the ID is afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GivenBack {
+    /// Its handler never started, or did not count as started (not available). The store restores what the claim
+    /// found, as the lease tells it, so this is right for a claim whose answer never came as well: nothing; an idle
+    /// count; or, after a takeover, a lease that ran out, with the count before it. The next owner then knows as well
+    /// that an owner before may have died of the record, or may be alive and complete at any time.
+    Unstarted,
+    /// Its handler failed.
+    Failed {
+        /// Attempts to be remembered until the grace ends; zero leaves nothing behind.
+        attempts: u32,
+    },
 }
 
 /// Whether a release reached the lease.
@@ -151,7 +165,8 @@ pub enum State {
         /// How long the lease still holds.
         remaining: Duration,
     },
-    /// The lease ran out: the next claim at the head of a lane takes over.
+    /// The lease ran out, or was taken over after that and given back unstarted: the next claim at the head of a lane
+    /// takes over.
     Expired {
         /// Attempts counted so far.
         attempts: u32,

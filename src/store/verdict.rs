@@ -21,8 +21,9 @@ impl Verdict {
     /// nobody else can have completed the ID before `alone_until`; both on the monotonic clock of this process.
     ///
     /// Nobody else can have completed the ID while the lease was surely held, so an "already done" that answers a
-    /// repeated sending before that time can only be this completion's own earlier copy. `None` where the lease was
-    /// taken over: whoever had it before may be alive, and complete at any time. A sending that was certainly not
+    /// repeated sending before that time can only be this completion's own earlier copy. `None` where
+    /// attempts were counted before: the lease of one of them may have run out, and its owner may be alive, and complete
+    /// at any time. A sending that was certainly not
     /// executed cannot be what made the ID done.
     pub fn of(outcome: CompletionOutcome, unsure: u32, answered_at: Duration, alone_until: Option<Duration>) -> Self {
         match outcome {

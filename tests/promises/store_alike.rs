@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hapax::store::{
-    Answers, Claim, ClaimOutcome, Completion, DoneMode, Lease, LeaseTerms, MemoryStore, Release, State, StoreError,
+    Answers, Claim, ClaimOutcome, Completion, DoneMode, GivenBack, Lease, LeaseTerms, MemoryStore, Release, State,
+    StoreError,
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -82,8 +83,11 @@ async fn answers_as_memory_does(mode: DoneMode) {
                 }
             }
             6..8 => {
-                let attempts = rng.random_range(0..3);
-                let releases: Vec<Release> = leases.into_iter().map(|lease| Release { lease, attempts }).collect();
+                let given_back = match rng.random_range(0..6) {
+                    attempts @ 0..3 => GivenBack::Failed { attempts },
+                    _ => GivenBack::Unstarted,
+                };
+                let releases: Vec<Release> = leases.into_iter().map(|lease| Release { lease, given_back }).collect();
                 let answers = [long[0].0.release(releases.clone()).await, long[1].0.release(releases).await];
                 alike(&what, |outcome| outcome, answers);
             }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use hapax::id::Namespace;
 use hapax::store::{
-    ClaimOutcome, CompletionOutcome, DoneMode, LeaseTerms, OpenError, RedisStore, ReleaseOutcome, RenewOutcome, State, StoreError,
+    ClaimOutcome, CompletionOutcome, DoneMode, LeaseTerms, OpenError, RedisStore, ReleaseOutcome, RenewOutcome, State,
+    StoreError,
 };
 
 use crate::common::RedisServer;

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::common::RedisServer;
 use crate::conformance::{LONG, Worker, assert_in_flight, claim, claimed, completion, taken_over, until};
 use crate::store_proxy::{Proxy, Step, is};
-use crate::store_redis::{exact, NAMESPACE, cli, raw, worker};
+use crate::store_redis::{NAMESPACE, cli, exact, raw, worker};
 
 fn agreement(store: &RedisStore) -> Agreement {
     Agreement::of(store, "header ce_id", &IdKey::default())

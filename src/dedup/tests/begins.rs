@@ -3,7 +3,7 @@ use futures_util::future::join_all;
 use tokio::time::{Duration, Instant};
 
 use super::scripted::{Op, Scripted};
-use super::{Claimed, LEASE, builder, id, start};
+use super::{Claimed, LEASE, Unstarted, builder, id, start};
 use crate::dedup::{Begin, BeginError, Deduplicator};
 
 #[tokio::test(start_paused = true)]
@@ -149,7 +149,7 @@ async fn a_cancelled_begin_leaves_its_batch_sound_and_gives_its_claim_back() {
     }
     assert_eq!(guards.len(), 2);
     store.arrived(Op::Release, 1).await;
-    assert_eq!(store.kept(), [0], "an attempt that never started does not count");
+    assert_eq!(store.given_back(), [Unstarted], "an attempt that never started does not count");
     let again = dedup.begin_wait(&id("b"), LEASE).await.claimed();
     assert_eq!(again.attempt(), 1);
     assert_eq!(seen.count("claim 0 false"), 3);
@@ -169,7 +169,7 @@ async fn an_answer_that_nobody_takes_is_given_back_uncounted() {
     tokio::time::sleep(Duration::from_millis(10)).await;
     drop(begin);
     store.arrived(Op::Release, 1).await;
-    assert_eq!(store.kept(), [0]);
+    assert_eq!(store.given_back(), [Unstarted]);
 }
 
 #[tokio::test(start_paused = true)]

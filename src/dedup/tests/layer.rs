@@ -9,7 +9,7 @@ use tower_service::Service;
 use tower_test::mock::{self, Mock};
 
 use super::scripted::{Fault, Op, Scripted};
-use super::{Claimed, LEASE, builder, id, soon, start};
+use super::{Claimed, LEASE, builder, failed, id, soon, start};
 use crate::dedup::{BeginError, Dedup, DedupError, DedupLayer, Deduped, OkIsSuccess, WhenInFlight};
 use crate::id::{IdProblem, Identity};
 use crate::store::StoreError;
@@ -111,7 +111,7 @@ async fn a_failed_request_is_given_back_and_handled_again() {
     next(&mut inner).await.1.send_error("declined");
     let error = first.await.unwrap().unwrap_err().into_inner().unwrap();
     assert_eq!(error.to_string(), "declined");
-    assert_eq!(store.kept(), [1]);
+    assert_eq!(store.given_back(), [failed(1)]);
     let second = call!(service, "a");
     next(&mut inner).await.1.send_response("paid");
     assert_eq!(second.await.unwrap().unwrap(), Deduped::Handled("paid"));
@@ -146,7 +146,7 @@ async fn a_dropped_call_releases() {
     call.abort();
     assert!(call.await.unwrap_err().is_cancelled());
     store.arrived(Op::Release, 1).await;
-    assert_eq!(store.kept(), [1], "the inner service had started");
+    assert_eq!(store.given_back(), [failed(1)], "the inner service had started");
 
     // Dropped unpolled, nothing was claimed.
     assert!(matches!(service.poll_ready(), Poll::Ready(Ok(()))));

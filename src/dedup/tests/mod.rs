@@ -18,10 +18,16 @@ use super::{Begin, Builder, Deduplicator, Guard};
 use crate::id::{Identity, MessageId, Scope};
 use crate::observe::{DuplicateBy, Observer};
 use crate::record::Record;
+use crate::store::GivenBack::{self, Unstarted};
 use crate::store::{StoreError, Verdict};
 use scripted::Scripted;
 
 const LEASE: Duration = Duration::from_secs(60);
+
+/// How a claim is given back after that many attempts.
+const fn failed(attempts: u32) -> GivenBack {
+    GivenBack::Failed { attempts }
+}
 
 fn id(text: &'static str) -> Identity {
     Identity::new(Scope::Name("tests".into()), MessageId::new(text).unwrap())

@@ -11,8 +11,8 @@ use tokio::time::{Duration, Instant, sleep};
 
 use crate::id::Fingerprint;
 use crate::store::{
-    Agreement, Answers, Cause, Claim, ClaimOutcome, Completion, CompletionOutcome, Lease, LeaseTerms, OpenError,
-    Release, ReleaseOutcome, RenewOutcome, State, Store, StoreError, Token,
+    Agreement, Answers, Cause, Claim, ClaimOutcome, Completion, CompletionOutcome, GivenBack, Lease, LeaseTerms,
+    OpenError, Release, ReleaseOutcome, RenewOutcome, State, Store, StoreError, Token,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,13 +38,18 @@ pub(crate) enum Fault {
     Short,
 }
 
+/// Of whatever is not a release.
+const NONE: GivenBack = GivenBack::Unstarted;
+/// Who holds what another process held, or what was given back after a takeover.
+const NOBODY: Token = Token::from_bytes([9; 16]);
+
 /// One batch as it arrived.
 #[derive(Clone, Debug)]
 pub(crate) struct Batch {
     pub(crate) op: Op,
     pub(crate) leases: Vec<Lease>,
-    /// What a release keeps.
-    pub(crate) attempts: Vec<u32>,
+    /// How a release gives back.
+    pub(crate) given_back: Vec<GivenBack>,
 }
 
 #[derive(Debug)]
@@ -123,9 +128,9 @@ impl Scripted {
         self.batches(op).into_iter().flat_map(|batch| batch.leases).collect()
     }
 
-    /// The counts that all releases wanted to keep.
-    pub(crate) fn kept(&self) -> Vec<u32> {
-        self.batches(Op::Release).into_iter().flat_map(|batch| batch.attempts).collect()
+    /// How all releases gave back.
+    pub(crate) fn given_back(&self) -> Vec<GivenBack> {
+        self.batches(Op::Release).into_iter().flat_map(|batch| batch.given_back).collect()
     }
 
     /// Waits until that many batches of a kind have arrived.
@@ -142,18 +147,19 @@ impl Scripted {
         self.inner.lock().held.get(&fingerprint).is_some_and(|held| held.until > Instant::now())
     }
 
+    /// The count of a lease that ran out.
+    pub(crate) fn run_out(&self, fingerprint: Fingerprint) -> Option<u32> {
+        let inner = self.inner.lock();
+        inner.held.get(&fingerprint).filter(|held| held.until <= Instant::now()).map(|held| held.attempts)
+    }
+
     pub(crate) fn idle(&self, fingerprint: Fingerprint) -> Option<u32> {
         self.inner.lock().idle.get(&fingerprint).copied()
     }
 
     /// What another process does: it takes the ID for a whole lease.
     pub(crate) fn take(&self, fingerprint: Fingerprint, attempts: u32) {
-        let held = Held {
-            token: Token::from_bytes([9; 16]),
-            attempts,
-            suspect: false,
-            until: Instant::now() + self.terms.lease,
-        };
+        let held = Held { token: NOBODY, attempts, suspect: false, until: Instant::now() + self.terms.lease };
         self.inner.lock().held.insert(fingerprint, held);
     }
 
@@ -168,11 +174,11 @@ impl Scripted {
         &self,
         op: Op,
         batch: Vec<Req>,
-        describe: impl Fn(&Req) -> (Lease, u32),
+        describe: impl Fn(&Req) -> (Lease, GivenBack),
         execute: impl Fn(&mut Inner, Req, Duration) -> Res + Send + 'static,
     ) -> BoxFuture<'static, Answers<Res>> {
-        let (leases, attempts) = batch.iter().map(describe).unzip();
-        self.inner.lock().batches.push(Batch { op, leases, attempts });
+        let (leases, given_back) = batch.iter().map(describe).unzip();
+        self.inner.lock().batches.push(Batch { op, leases, given_back });
         self.arrived.send_modify(|arrived| *arrived += 1);
         let (inner, mut bell) = (Arc::clone(&self.inner), self.arrived.subscribe());
         let (latency, lease) = (self.latency, self.terms.lease);
@@ -223,8 +229,23 @@ impl Inner {
         ClaimOutcome::Claimed { attempts, suspect }
     }
 
-    fn holds(&self, lease: &Lease) -> bool {
-        self.held.get(&lease.fingerprint).is_some_and(|held| held.token == lease.token)
+    fn release(&mut self, Lease { fingerprint, token }: Lease, given_back: GivenBack) -> ReleaseOutcome {
+        let Some(held) = self.held.get_mut(&fingerprint).filter(|held| held.token == token) else {
+            return ReleaseOutcome::NotHeld;
+        };
+        let attempts = match given_back {
+            GivenBack::Unstarted if held.suspect => {
+                *held = Held { token: NOBODY, attempts: held.attempts - 1, suspect: true, until: Instant::now() };
+                return ReleaseOutcome::Released;
+            }
+            GivenBack::Unstarted => held.attempts,
+            GivenBack::Failed { attempts } => attempts,
+        };
+        self.held.remove(&fingerprint);
+        if attempts > 0 {
+            self.idle.insert(fingerprint, attempts);
+        }
+        ReleaseOutcome::Released
     }
 }
 
@@ -242,14 +263,14 @@ impl Store for Scripted {
     }
 
     fn claim(&self, claims: Vec<Claim>) -> BoxFuture<'static, Answers<ClaimOutcome>> {
-        self.run(Op::Claim, claims, |claim| (claim.lease, 0), |inner, claim, lease| inner.claim(&claim, lease))
+        self.run(Op::Claim, claims, |claim| (claim.lease, NONE), |inner, claim, lease| inner.claim(&claim, lease))
     }
 
     fn complete(&self, completions: Vec<Completion>) -> BoxFuture<'static, Answers<CompletionOutcome>> {
         self.run(
             Op::Complete,
             completions,
-            |completion| (completion.lease, 0),
+            |completion| (completion.lease, NONE),
             |inner, completion, _| {
                 inner.held.remove(&completion.lease.fingerprint);
                 match inner.done.insert(completion.lease.fingerprint) {
@@ -264,7 +285,7 @@ impl Store for Scripted {
         self.run(
             Op::Renew,
             leases,
-            |lease| (*lease, 0),
+            |lease| (*lease, NONE),
             |inner, renewed, lease| {
                 let held = inner.held.get_mut(&renewed.fingerprint).filter(|held| held.token == renewed.token);
                 match held {
@@ -282,17 +303,8 @@ impl Store for Scripted {
         self.run(
             Op::Release,
             releases,
-            |release| (release.lease, release.attempts),
-            |inner, Release { lease, attempts }, _| {
-                if !inner.holds(&lease) {
-                    return ReleaseOutcome::NotHeld;
-                }
-                inner.held.remove(&lease.fingerprint);
-                if attempts > 0 {
-                    inner.idle.insert(lease.fingerprint, attempts);
-                }
-                ReleaseOutcome::Released
-            },
+            |release| (release.lease, release.given_back),
+            |inner, Release { lease, given_back }, _| inner.release(lease, given_back),
         )
     }
 

@@ -3,7 +3,7 @@
 use tokio::time::{Duration, Instant};
 
 use super::scripted::{Fault, Op, Scripted};
-use super::{Claimed, LEASE, id, start};
+use super::{Claimed, LEASE, Unstarted, failed, id, start};
 use crate::dedup::{Begin, BeginError};
 use crate::store::{StoreError, Verdict};
 
@@ -129,13 +129,13 @@ async fn a_claim_given_up_is_given_back_with_the_count_it_found() {
     dedup.begin(&id("a")).await.claimed().fail().await.unwrap();
     assert_eq!(store.idle(fingerprint), Some(1));
     store.outage(Op::Claim, Fault::ReplyLost);
-    let failed = dedup.begin(&id("a")).await.unwrap_err();
-    assert!(matches!(failed, BeginError::Store(StoreError::Unknown(_))));
+    let error = dedup.begin(&id("a")).await.unwrap_err();
+    assert!(matches!(error, BeginError::Store(StoreError::Unknown(_))));
     assert!(store.is_held(fingerprint), "it was taken without our knowing");
     store.outage(Op::Claim, None);
     let guard = dedup.begin_wait(&id("a"), LEASE).await.claimed();
     assert_eq!(guard.attempt(), 2);
-    assert_eq!(store.kept(), [1, 1]);
+    assert_eq!(store.given_back(), [failed(1), Unstarted]);
     let claims = store.leases(Op::Claim);
     let (last, before) = claims.split_last().unwrap();
     assert!(before.iter().all(|claim| claim.token != last.token), "no token lives on after its release was sent");
@@ -151,7 +151,7 @@ async fn a_store_that_hangs_fails_the_begin_at_its_limit() {
     assert_eq!(before.elapsed(), Duration::from_secs(5));
     store.open(Op::Claim);
     store.arrived(Op::Release, 1).await;
-    assert_eq!(store.kept(), [0]);
+    assert_eq!(store.given_back(), [Unstarted]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -116,7 +116,7 @@ fn a_failing_record_is_tried_again_with_back_off_then_its_partition_stops_and_th
     }
     assert_eq!(bench.told("stop"), ["stop t-0@1: its handler failed 5 times"]);
     assert_eq!(bench.paused, [a]);
-    assert_eq!(bench.released("xy"), [5, 0], "the count outlives the process");
+    assert_eq!(bench.released("xy"), [failed(5), Unstarted], "the count outlives the process");
     bench.whole("z");
     bench.pass(ms(20_000));
     assert_eq!(bench.running(), "");
@@ -136,7 +136,7 @@ fn counts_of_earlier_processes_count() {
     assert_eq!(bench.attempt('x'), 5);
     bench.fails('x', FailureKind::Panicked);
     assert_eq!(bench.told("stop").len(), 1);
-    assert_eq!(bench.released("x"), [5]);
+    assert_eq!(bench.released("x"), [failed(5)]);
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn a_partition_that_stopped_tries_its_record_once_more_in_the_next_process() {
     assert_eq!(bench.running(), "x");
     bench.fails('x', FailureKind::Retryable);
     assert_eq!(bench.told("stop").len(), 1);
-    assert_eq!(bench.released("x"), [5], "the count does not grow beyond the limit, or nobody could try again");
+    assert_eq!(bench.released("x"), [failed(5)], "the count does not grow beyond the limit, or nobody could try again");
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn not_available_counts_no_attempt() {
     assert!(bench.told("stop").is_empty());
     bench.fails('x', FailureKind::Retryable);
     bench.lose(&a);
-    assert_eq!(bench.released("x"), [1]);
+    assert_eq!(bench.released("x"), [failed(1)]);
 }
 
 #[test]
@@ -206,6 +206,6 @@ fn a_failure_during_a_drain_is_left_to_the_next_owner_with_its_count() {
     bench.revoke(&a, ms(5000));
     bench.fails('x', FailureKind::Retryable);
     assert!(bench.revoked.is_empty(), "the release is awaited, or it would hold up the next owner");
-    assert_eq!(bench.released("x"), [1]);
+    assert_eq!(bench.released("x"), [failed(1)]);
     assert_eq!(bench.revoked, [a]);
 }

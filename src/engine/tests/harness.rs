@@ -13,9 +13,11 @@ use crate::id::{Fingerprint, IdProblem, NoMessageId};
 use crate::observe::{DuplicateBy, FailureKind};
 use crate::record::{Epoch, Offset, Record};
 use crate::store::{
-    Cause, Claim, ClaimOutcome, Completion, CompletionOutcome, Lease, Release, ReleaseOutcome, RenewOutcome,
+    Cause, Claim, ClaimOutcome, Completion, CompletionOutcome, GivenBack, Lease, Release, ReleaseOutcome, RenewOutcome,
     StoreError, Verdict,
 };
+
+pub(super) use crate::store::GivenBack::Unstarted;
 
 pub(super) const LEASE: Duration = Duration::from_secs(60);
 
@@ -36,6 +38,11 @@ pub(super) const DONE: ClaimOutcome = ClaimOutcome::Done { cached: false };
 
 pub(super) fn elsewhere(remaining: Duration) -> ClaimOutcome {
     ClaimOutcome::InFlight { remaining }
+}
+
+/// How a claim is given back after that many attempts.
+pub(super) const fn failed(attempts: u32) -> GivenBack {
+    GivenBack::Failed { attempts }
 }
 
 pub(super) fn taken_over(attempts: u32) -> ClaimOutcome {
@@ -338,9 +345,9 @@ impl Bench {
         release
     }
 
-    /// Answers releases; returns the counts that they leave behind.
-    pub(super) fn released(&mut self, ids: &str) -> Vec<u32> {
-        ids.chars().map(|id| self.answer_release(id, Ok(ReleaseOutcome::Released)).attempts).collect()
+    /// Answers releases; returns what they say of their claims.
+    pub(super) fn released(&mut self, ids: &str) -> Vec<GivenBack> {
+        ids.chars().map(|id| self.answer_release(id, Ok(ReleaseOutcome::Released)).given_back).collect()
     }
 
     /// What is being committed, as `partition:offset`, in order.

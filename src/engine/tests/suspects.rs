@@ -114,7 +114,7 @@ fn it_is_condemned_after_the_limit_and_one_more_start() {
     bench.answer_claim('x', Ok(SUSPECT(5)));
     bench.answer_claim('x', Ok(taken_over(6)));
     assert_eq!((bench.running(), bench.told("stop").len()), (String::new(), 1));
-    assert_eq!(bench.released("x"), [6], "the next owner must not start it either");
+    assert_eq!(bench.released("x"), [failed(6)], "the next owner must not start it either");
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn one_crash_condemns_nobody() {
 }
 
 #[test]
-fn given_back_unstarted_it_has_the_count_that_was_found() {
+fn given_back_unstarted_it_is_as_it_was_found() {
     let mut bench = Bench::new();
     let (a, b) = (bench.assign(0), bench.assign(1));
     bench.deliver(&a, "w");
@@ -140,18 +140,18 @@ fn given_back_unstarted_it_has_the_count_that_was_found() {
     bench.answer_claim('x', Ok(taken_over(3)));
     assert_eq!(bench.running(), "w", "it has to run alone");
     bench.revoke(&b, ms(5000));
-    assert_eq!(bench.released("x"), [2]);
+    assert_eq!(bench.released("x"), [Unstarted]);
 }
 
 #[test]
-fn given_back_unanswered_a_takeover_leaves_the_count_that_was_told() {
+fn given_back_unanswered_it_is_for_the_store_to_say_what_the_claim_found() {
     let mut bench = Bench::new();
     let a = bench.assign(0);
     bench.deliver(&a, "x");
     bench.answer_claim('x', Ok(SUSPECT(3)));
     bench.answer_claim('x', Err(unknown()));
     bench.revoke(&a, ms(5000));
-    assert_eq!(bench.released("x"), [3]);
+    assert_eq!(bench.released("x"), [Unstarted]);
 }
 
 #[test]
@@ -182,6 +182,44 @@ fn the_one_it_was_taken_over_from_may_still_complete_it() {
     bench.pass(ms(100));
     bench.answer_completion('x', Ok(crate::store::CompletionOutcome::AlreadyDone));
     assert_eq!(bench.told("complete"), ["complete x PossibleOverrun"]);
+}
+
+#[test]
+fn so_may_the_one_before_the_one_that_failed() {
+    // Taken over by somebody whose handler failed: idle, and no suspect any more.
+    let mut bench = Bench::new();
+    let a = bench.assign(0);
+    bench.deliver(&a, "x");
+    bench.answer_claim('x', Ok(ClaimOutcome::Claimed { attempts: 1, suspect: false }));
+    bench.handled("x");
+    bench.answer_completion('x', Err(unknown()));
+    bench.pass(ms(100));
+    bench.answer_completion('x', Ok(crate::store::CompletionOutcome::AlreadyDone));
+    assert_eq!(bench.told("complete"), ["complete x PossibleOverrun"]);
+}
+
+#[test]
+fn a_takeover_that_was_not_available_is_a_suspect_as_before() {
+    let mut bench = Bench::new();
+    let a = bench.assign(0);
+    bench.deliver(&a, "x");
+    bench.answer_claim('x', Ok(SUSPECT(1)));
+    bench.answer_claim('x', Ok(taken_over(2)));
+    bench.fails('x', FailureKind::Unavailable);
+    bench.revoke(&a, ms(5000));
+    assert_eq!(bench.released("x"), [Unstarted]);
+}
+
+#[test]
+fn a_takeover_that_failed_leaves_its_count() {
+    let mut bench = Bench::new();
+    let a = bench.assign(0);
+    bench.deliver(&a, "x");
+    bench.answer_claim('x', Ok(SUSPECT(1)));
+    bench.answer_claim('x', Ok(taken_over(2)));
+    bench.fails('x', FailureKind::Retryable);
+    bench.revoke(&a, ms(5000));
+    assert_eq!(bench.released("x"), [failed(2)]);
 }
 
 #[test]

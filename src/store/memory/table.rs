@@ -7,7 +7,8 @@ use tokio::time::Instant;
 use super::expiring::Expiring;
 use crate::id::Fingerprint;
 use crate::store::{
-    Claim, ClaimOutcome, CompletionOutcome, Lease, LeaseTerms, Release, ReleaseOutcome, RenewOutcome, State, Token,
+    Claim, ClaimOutcome, CompletionOutcome, GivenBack, Lease, LeaseTerms, Release, ReleaseOutcome, RenewOutcome, State,
+    Token,
 };
 
 /// What is known of an ID that is not done. Leaves when its deadline, lease and grace, has passed.
@@ -23,6 +24,8 @@ enum Holder {
     Token { token: Token, suspect: bool, until: Instant },
     /// Nobody: given back after a failed attempt, and only the count is kept.
     Nobody,
+    /// Nobody: a takeover was given back unstarted, so the lease of the owner before is still the last one, run out.
+    RunOut,
 }
 
 #[derive(Debug, Default)]
@@ -84,19 +87,23 @@ impl Table {
     }
 
     pub(super) fn release(&mut self, release: &Release, terms: LeaseTerms, now: Instant) -> ReleaseOutcome {
-        if self.held_by(release.lease, now).is_none() {
-            return ReleaseOutcome::NotHeld;
-        }
-        match release.attempts {
+        let fingerprint = release.lease.fingerprint;
+        let Some((suspect, attempts)) = self.held_by(release.lease, now) else { return ReleaseOutcome::NotHeld };
+        let left = match release.given_back {
+            // in flight as a suspect → run out: the takeover counted a start that did not happen
+            GivenBack::Unstarted if suspect => {
+                Some(Held { holder: Holder::RunOut, attempts: attempts.saturating_sub(1) })
+            }
             // in flight → absent
-            0 => {
-                self.leases.remove(&release.lease.fingerprint, now);
-            }
+            GivenBack::Unstarted if attempts == 0 => None,
+            GivenBack::Failed { attempts: 0 } => None,
             // in flight → idle
-            attempts => {
-                let idle = Held { holder: Holder::Nobody, attempts };
-                self.leases.insert(release.lease.fingerprint, idle, now + terms.grace);
-            }
+            GivenBack::Unstarted => Some(Held { holder: Holder::Nobody, attempts }),
+            GivenBack::Failed { attempts } => Some(Held { holder: Holder::Nobody, attempts }),
+        };
+        match left {
+            Some(left) => self.leases.insert(fingerprint, left, now + terms.grace),
+            None => drop(self.leases.remove(&fingerprint, now)),
         }
         ReleaseOutcome::Released
     }
@@ -108,6 +115,7 @@ impl Table {
         match self.leases.get(fingerprint, now).map(|(held, _)| *held) {
             None => State::Absent,
             Some(Held { holder: Holder::Nobody, attempts }) => State::Idle { attempts },
+            Some(Held { holder: Holder::RunOut, attempts }) => State::Expired { attempts },
             Some(Held { holder: Holder::Token { until, .. }, attempts }) => match until.duration_since(now) {
                 Duration::ZERO => State::Expired { attempts },
                 remaining => State::InFlight { attempts, remaining },

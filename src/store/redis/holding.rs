@@ -7,7 +7,7 @@ use redis::Value;
 use super::layout::Group;
 use super::scripts::{self, Call, Script};
 use super::{Inner, faults};
-use crate::store::{Answers, Lease, Release, ReleaseOutcome, RenewOutcome};
+use crate::store::{Answers, GivenBack, Lease, Release, ReleaseOutcome, RenewOutcome};
 
 pub(super) async fn renew(inner: Arc<Inner>, leases: Vec<Lease>) -> Answers<RenewOutcome> {
     let holds = inner.holds_ms().to_string().into_bytes();
@@ -17,8 +17,13 @@ pub(super) async fn renew(inner: Arc<Inner>, leases: Vec<Lease>) -> Answers<Rene
 
 pub(super) async fn release(inner: Arc<Inner>, releases: Vec<Release>) -> Answers<ReleaseOutcome> {
     let grace = inner.grace_ms().to_string().into_bytes();
-    let call =
-        |release: &Release| inner.by_token(&release.lease, [release.attempts.to_string().into_bytes(), grace.clone()]);
+    let call = |release: &Release| {
+        let left = match release.given_back {
+            GivenBack::Unstarted => b"unstarted".to_vec(),
+            GivenBack::Failed { attempts } => attempts.to_string().into_bytes(),
+        };
+        inner.by_token(&release.lease, [left, grace.clone()])
+    };
     let calls: Vec<Call> = releases.iter().map(call).collect();
     inner.if_held(&scripts::RELEASE, &calls, ReleaseOutcome::Released, ReleaseOutcome::NotHeld).await
 }

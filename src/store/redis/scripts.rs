@@ -166,7 +166,10 @@ return 1",
     )
 });
 
-/// `KEYS` lease · `ARGV` token, attempts, grace in ms. Answers 1 where the token held the lease.
+/// `KEYS` lease · `ARGV` token, attempts or `unstarted`, grace in ms. Answers 1 where the token held the lease.
+///
+/// Unstarted, the lease itself tells what its claim found. After a takeover that was a lease that had run out: it is
+/// written again under a token that nobody has, with no more time to live than the grace beside it.
 pub(super) static RELEASE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "#!lua flags=allow-oom
@@ -174,6 +177,14 @@ local held = redis.call('GET', KEYS[1])
 if not held or string.sub(held, 1, 1) ~= '1' or string.sub(held, 2, 2) == 'i'
   or string.sub(held, 3, 18) ~= ARGV[1] then return 0 end
 local attempts = tonumber(ARGV[2])
+if not attempts then
+  attempts = struct.unpack('>I4', held, 19)
+  if string.sub(held, 2, 2) == 's' then
+    local ran_out = '1s' .. string.rep('\\0', 16) .. struct.pack('>I4I8', math.max(attempts - 1, 0), tonumber(ARGV[3]))
+    redis.call('SET', KEYS[1], ran_out .. string.sub(held, 31), 'PX', ARGV[3])
+    return 1
+  end
+end
 if attempts == 0 then
   redis.call('DEL', KEYS[1])
 else

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | 1 | version, `1` |
 //! | 1 | state: `f` in flight, `s` in flight as a suspect, `i` idle |
-//! | 16 | token; zeros where idle |
+//! | 16 | token; zeros where idle, and where a takeover was given back unstarted: run out for whoever comes next |
 //! | 4 | attempts |
 //! | 8 | grace in milliseconds: the part of the time to live in which the lease can be taken over |
 //! | 12 + n | origin: partition (4), offset (8), topic |

@@ -53,7 +53,9 @@ pub async fn renewals_and_releases_keep_their_order(bench: &impl Bench) {
     let renewed = all(worker.0.renew((0..4).map(|n| lease(n, b'a')).collect()).await);
     use RenewOutcome::{NotHeld, Renewed};
     assert_eq!(renewed, [NotHeld, Renewed, NotHeld, Renewed]);
-    let releases = (0..4).map(|n| Release { lease: lease(n, b'a'), attempts: n - n % 2 }).collect();
+    let releases = (0..4)
+        .map(|n| Release { lease: lease(n, b'a'), given_back: GivenBack::Failed { attempts: n - n % 2 } })
+        .collect();
     let released = all(worker.0.release(releases).await);
     use ReleaseOutcome as Is;
     assert_eq!(released, [Is::NotHeld, Is::Released, Is::NotHeld, Is::Released]);

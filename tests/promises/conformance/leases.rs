@@ -85,22 +85,94 @@ pub async fn release_with_attempts_keeps_the_count(bench: &impl Bench) {
     remaining_in_flight(&worker.claim(1, b'c').await);
 }
 
-/// Giving a claim back unstarted restores the count that it found.
-pub async fn a_claim_given_back_restores_the_count(bench: &impl Bench) {
+pub async fn unstarted_restores_absence(bench: &impl Bench) {
+    let worker = bench.worker(LONG);
+    worker.claim(1, b'a').await;
+    assert_eq!(worker.give_back(1, b'a').await, ReleaseOutcome::Released);
+    assert_eq!(worker.inspect(1).await, State::Absent);
+    // Whether it was renewed meanwhile, or ran out, makes no difference: no handler has started.
+    bench.worker(SHORT_LEASE).die_holding(2, b'a').await;
+    worker.renew(2, b'a').await;
+    assert_eq!(worker.give_back(2, b'a').await, ReleaseOutcome::Released);
+    assert_eq!(worker.inspect(2).await, State::Absent);
+    bench.worker(SHORT_LEASE).die_holding(3, b'a').await;
+    assert_eq!(worker.give_back(3, b'a').await, ReleaseOutcome::Released);
+    assert_eq!(worker.inspect(3).await, State::Absent);
+}
+
+pub async fn unstarted_restores_the_idle_count(bench: &impl Bench) {
     let worker = bench.worker(LONG);
     worker.claim(1, b'a').await;
     worker.release(1, b'a', 2).await;
     assert_eq!(worker.claim(1, b'b').await, claimed(2));
-    worker.release(1, b'b', 2).await;
+    assert_eq!(worker.claim(1, b'b').await, claimed(2));
+    assert_eq!(worker.give_back(1, b'b').await, ReleaseOutcome::Released);
     assert_eq!(worker.inspect(1).await, State::Idle { attempts: 2 });
+    assert_eq!(worker.claim(1, b'c').await, claimed(2), "an idle ID is not a suspect");
+}
 
-    // A suspect: the takeover counted one attempt, which was not made.
-    let brief = bench.worker(SHORT_LEASE);
-    brief.claim(1, b'c').await;
-    brief.until(1, State::Expired { attempts: 2 }).await;
-    assert_eq!(worker.take_over(1, b'd').await, taken_over(3));
-    worker.release(1, b'd', 2).await;
-    assert_eq!(worker.claim(1, b'e').await, claimed(2));
+/// The takeover counted an attempt that was not made; and whoever comes next has to know that an owner before may have
+/// died of the record, or may be alive.
+pub async fn unstarted_restores_a_lease_that_ran_out(bench: &impl Bench) {
+    let worker = bench.worker(LONG);
+    for (n, count) in [(1, 0), (2, 3)] {
+        bench.worker(LONG).claim(n, b'a').await;
+        worker.release(n, b'a', count).await;
+        let brief = bench.worker(SHORT_LEASE);
+        assert_eq!(brief.claim(n, b'b').await, claimed(count));
+        let ran_out = State::Expired { attempts: count };
+        brief.until(n, ran_out.clone()).await;
+        assert_eq!(worker.take_over(n, b'c').await, taken_over(count + 1));
+        assert_eq!(worker.take_over(n, b'c').await, taken_over(count + 1), "asking again must not count twice");
+        assert_eq!(worker.renew(n, b'c').await, RenewOutcome::Renewed);
+        assert_eq!(worker.give_back(n, b'c').await, ReleaseOutcome::Released);
+        assert_eq!(worker.inspect(n).await, ran_out);
+        assert_eq!(worker.renew(n, b'c').await, RenewOutcome::NotHeld);
+        assert_eq!(worker.renew(n, b'b').await, RenewOutcome::NotHeld, "nobody holds it");
+        assert_eq!(worker.claim(n, b'd').await, ClaimOutcome::Suspect { attempts: count });
+        assert_eq!(worker.take_over(n, b'd').await, taken_over(count + 1), "not counted twice");
+        assert_in_flight(&worker.inspect(n).await, count + 1);
+        assert_eq!(worker.give_back(n, b'd').await, ReleaseOutcome::Released);
+        assert_eq!(worker.inspect(n).await, ran_out);
+        // Its handler fails: that is counted, and the ID is idle like any other.
+        assert_eq!(worker.take_over(n, b'e').await, taken_over(count + 1));
+        assert_eq!(worker.release(n, b'e', count + 1).await, ReleaseOutcome::Released);
+        assert_eq!(worker.inspect(n).await, State::Idle { attempts: count + 1 });
+    }
+}
+
+pub async fn a_takeover_given_back_is_forgotten_after_the_grace(bench: &impl Bench) {
+    let worker = bench.worker(LeaseTerms { grace: SOON, ..LONG });
+    bench.worker(SHORT_LEASE).die_holding(1, b'a').await;
+    assert_eq!(worker.take_over(1, b'b').await, taken_over(1));
+    assert_eq!(worker.give_back(1, b'b').await, ReleaseOutcome::Released);
+    worker.until(1, State::Absent).await;
+    assert_eq!(worker.claim(1, b'c').await, claimed(0));
+}
+
+pub async fn a_takeover_given_back_runs_out_for_workers_with_other_terms(bench: &impl Bench) {
+    let patient = bench.worker(LeaseTerms { grace: 100 * LONG.grace, ..LONG });
+    let worker = bench.worker(LONG);
+    for (n, taker, giver) in [(1, &patient, &worker), (2, &worker, &patient)] {
+        bench.worker(SHORT_LEASE).die_holding(n, b'a').await;
+        assert_eq!(taker.take_over(n, b'b').await, taken_over(1));
+        assert_eq!(giver.give_back(n, b'b').await, ReleaseOutcome::Released);
+        assert_eq!(taker.inspect(n).await, State::Expired { attempts: 0 });
+        assert_eq!(giver.take_over(n, b'c').await, taken_over(1));
+        assert!(assert_in_flight(&taker.inspect(n).await, 1) <= LONG.lease);
+    }
+}
+
+pub async fn a_delayed_second_release_of_a_takeover_changes_nothing(bench: &impl Bench) {
+    let worker = bench.worker(LONG);
+    bench.worker(SHORT_LEASE).die_holding(1, b'a').await;
+    worker.take_over(1, b'b').await;
+    assert_eq!(worker.give_back(1, b'b').await, ReleaseOutcome::Released);
+    assert_eq!(worker.give_back(1, b'b').await, ReleaseOutcome::NotHeld);
+    assert_eq!(worker.inspect(1).await, State::Expired { attempts: 0 });
+    worker.take_over(1, b'c').await;
+    assert_eq!(worker.give_back(1, b'b').await, ReleaseOutcome::NotHeld);
+    assert_eq!(worker.renew(1, b'c').await, RenewOutcome::Renewed);
 }
 
 pub async fn an_idle_count_ends_with_the_grace(bench: &impl Bench) {

@@ -16,8 +16,8 @@ use std::time::Duration;
 use hapax::id::Fingerprint;
 use hapax::record::{Origin, TopicPartition};
 use hapax::store::{
-    Claim, ClaimOutcome, Completion, CompletionOutcome, Lease, LeaseTerms, Release, ReleaseOutcome, RenewOutcome,
-    State, Store, Token,
+    Claim, ClaimOutcome, Completion, CompletionOutcome, GivenBack, Lease, LeaseTerms, Release, ReleaseOutcome,
+    RenewOutcome, State, Store, Token,
 };
 
 /// One empty namespace of the store under test.
@@ -98,8 +98,15 @@ impl Worker {
         only(self.0.renew(vec![lease(n, name)]).await)
     }
 
+    /// Gives back after a failure.
     pub async fn release(&self, n: u32, name: u8, attempts: u32) -> ReleaseOutcome {
-        only(self.0.release(vec![Release { lease: lease(n, name), attempts }]).await)
+        let given_back = GivenBack::Failed { attempts };
+        only(self.0.release(vec![Release { lease: lease(n, name), given_back }]).await)
+    }
+
+    /// Gives back what no handler was started for.
+    pub async fn give_back(&self, n: u32, name: u8) -> ReleaseOutcome {
+        only(self.0.release(vec![Release { lease: lease(n, name), given_back: GivenBack::Unstarted }]).await)
     }
 
     pub async fn inspect(&self, n: u32) -> State {
@@ -188,7 +195,12 @@ macro_rules! conformance {
                     renewal_of_what_is_not_in_flight
                     release_without_attempts_leaves_nothing
                     release_with_attempts_keeps_the_count
-                    a_claim_given_back_restores_the_count
+                    unstarted_restores_absence
+                    unstarted_restores_the_idle_count
+                    unstarted_restores_a_lease_that_ran_out
+                    a_takeover_given_back_is_forgotten_after_the_grace
+                    a_takeover_given_back_runs_out_for_workers_with_other_terms
+                    a_delayed_second_release_of_a_takeover_changes_nothing
                     an_idle_count_ends_with_the_grace
                     release_with_a_stale_token_changes_nothing
                     a_delayed_second_release_frees_nobody

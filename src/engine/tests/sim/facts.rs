@@ -23,10 +23,11 @@ pub(super) enum Sometimes {
     SettledByTwin,
     LateAfterRevoke,
     Condemned,
+    TakeoverGivenBack,
     ShutDown,
 }
 
-pub(super) const SOMETIMES: [Sometimes; 15] = {
+pub(super) const SOMETIMES: [Sometimes; 16] = {
     use Sometimes::*;
     [
         TakeoverAfterExpiry,
@@ -43,6 +44,7 @@ pub(super) const SOMETIMES: [Sometimes; 15] = {
         SettledByTwin,
         LateAfterRevoke,
         Condemned,
+        TakeoverGivenBack,
         ShutDown,
     ]
 };
@@ -77,8 +79,6 @@ pub(super) struct Fate {
     pub(super) overruns: usize,
     /// Losses of the store while it knew the ID.
     pub(super) losses: usize,
-    /// Takeovers given back: whoever claims next is not told that an owner before may be alive.
-    pub(super) given_back: usize,
     /// Whether it was ever recorded as done.
     pub(super) done: bool,
     /// Who recorded it.
@@ -97,6 +97,8 @@ impl Fate {
 pub(super) struct TokenFact {
     pub(super) worker: usize,
     pub(super) started: bool,
+    /// An attempt under it failed, and counts.
+    pub(super) failed: bool,
     /// Its owner gave it up, by a release or by dying.
     pub(super) given_up: bool,
     /// When a claim or a renewal under it last met trouble.

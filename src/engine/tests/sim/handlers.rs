@@ -118,6 +118,11 @@ impl World {
                 _ => {}
             }
         }
+        if result.is_err_and(|kind| kind != FailureKind::Unavailable)
+            && let Some(fact) = self.workers[at].token_of.get(&work).and_then(|token| self.facts.tokens.get_mut(token))
+        {
+            fact.failed = true;
+        }
         if result.is_err() || !matches!(what, What::Id(_)) {
             self.workers[at].runs.remove(&work);
         }

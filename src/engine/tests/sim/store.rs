@@ -3,7 +3,9 @@
 
 use std::collections::HashMap;
 
-use crate::store::{Claim, ClaimOutcome, CompletionOutcome, Lease, Release, ReleaseOutcome, RenewOutcome, Token};
+use crate::store::{
+    Claim, ClaimOutcome, CompletionOutcome, GivenBack, Lease, Release, ReleaseOutcome, RenewOutcome, Token,
+};
 use std::time::Duration;
 
 pub(super) type Id = u16;
@@ -12,6 +14,7 @@ pub(super) type Id = u16;
 enum Held {
     By { token: Token, attempts: u32, suspect: bool, until: u64, gone: u64 },
     Idle { attempts: u32, gone: u64 },
+    RunOut { attempts: u32, gone: u64 },
 }
 
 /// What the store knows.
@@ -35,7 +38,7 @@ impl ModelStore {
 
     fn held(&self, id: Id, now: u64) -> Option<Held> {
         self.held.get(&id).copied().filter(|held| match held {
-            Held::By { gone, .. } | Held::Idle { gone, .. } => now < *gone,
+            Held::By { gone, .. } | Held::Idle { gone, .. } | Held::RunOut { gone, .. } => now < *gone,
         })
     }
 
@@ -43,13 +46,18 @@ impl ModelStore {
     pub(super) fn holder(&self, id: Id, now: u64) -> Option<Token> {
         match self.held(id, now)? {
             Held::By { token, .. } => Some(token),
-            Held::Idle { .. } => None,
+            Held::Idle { .. } | Held::RunOut { .. } => None,
         }
     }
 
-    /// Whether this token took the lease over from an owner before.
-    pub(super) fn is_taken_over(&self, id: Id, by: Token, now: u64) -> bool {
-        matches!(self.held(id, now), Some(Held::By { token, suspect: true, .. }) if token == by)
+    /// The count that the claim of this token found, and whether it took a lease over, while it holds.
+    pub(super) fn found(&self, id: Id, by: Token, now: u64) -> Option<(u32, bool)> {
+        match self.held(id, now) {
+            Some(Held::By { token, attempts, suspect, .. }) if token == by => {
+                Some((attempts - u32::from(suspect), suspect))
+            }
+            _ => None,
+        }
     }
 
     pub(super) fn is_done(&self, id: Id) -> bool {
@@ -73,8 +81,10 @@ impl ModelStore {
             Some(Held::By { until, .. }) if now < until => {
                 return ClaimOutcome::InFlight { remaining: Duration::from_micros(until - now) };
             }
-            Some(Held::By { attempts, .. }) if claim.takes_over => (attempts + 1, true),
-            Some(Held::By { attempts, .. }) => return ClaimOutcome::Suspect { attempts },
+            Some(Held::By { attempts, .. } | Held::RunOut { attempts, .. }) if claim.takes_over => (attempts + 1, true),
+            Some(Held::By { attempts, .. } | Held::RunOut { attempts, .. }) => {
+                return ClaimOutcome::Suspect { attempts };
+            }
         };
         self.hold(id, token, attempts, suspect, now);
         ClaimOutcome::Claimed { attempts, suspect }
@@ -101,12 +111,19 @@ impl ModelStore {
 
     pub(super) fn release(&mut self, release: &Release, now: u64) -> ReleaseOutcome {
         let id = id_of(&release.lease);
-        if self.holder(id, now) != Some(release.lease.token) {
-            return ReleaseOutcome::NotHeld;
-        }
-        match release.attempts {
-            0 => self.held.remove(&id),
-            attempts => self.held.insert(id, Held::Idle { attempts, gone: now + self.grace }),
+        let (attempts, suspect) = match self.held(id, now) {
+            Some(Held::By { token, attempts, suspect, .. }) if token == release.lease.token => (attempts, suspect),
+            _ => return ReleaseOutcome::NotHeld,
+        };
+        let gone = now + self.grace;
+        match (release.given_back, attempts) {
+            (GivenBack::Unstarted, attempts) if suspect => {
+                self.held.insert(id, Held::RunOut { attempts: attempts - 1, gone })
+            }
+            (GivenBack::Unstarted, 0) | (GivenBack::Failed { attempts: 0 }, _) => self.held.remove(&id),
+            (GivenBack::Unstarted, attempts) | (GivenBack::Failed { attempts }, _) => {
+                self.held.insert(id, Held::Idle { attempts, gone })
+            }
         };
         ReleaseOutcome::Released
     }

@@ -7,7 +7,7 @@ use super::facts::Sometimes;
 use super::plan::{LEASE, MS, What};
 use super::store::{Id, id_of};
 use super::world::{Command, Ev, World};
-use crate::store::{Cause, ClaimOutcome, CompletionOutcome, StoreError, Token};
+use crate::store::{Cause, ClaimOutcome, CompletionOutcome, GivenBack, StoreError, Token};
 
 impl World {
     /// Sends a command to the store; on the way there and back it may meet trouble.
@@ -92,11 +92,19 @@ impl World {
             }
             Command::Release(release) => {
                 let id = id_of(&release.lease);
-                if self.store.is_taken_over(id, release.lease.token, now) {
-                    self.facts.fate(id).given_back += 1;
+                let token = release.lease.token;
+                let failed = self.facts.tokens.get(&token).is_some_and(|fact| fact.failed);
+                match self.store.found(id, token, now) {
+                    Some((0, _)) if failed && release.given_back == GivenBack::Unstarted => {
+                        return self.fail(format!("w{from} forgets that an attempt under {token:?} failed"));
+                    }
+                    Some((_, true)) if release.given_back == GivenBack::Unstarted => {
+                        self.counts.reached(Sometimes::TakeoverGivenBack);
+                    }
+                    _ => {}
                 }
                 let result = Ok(self.store.release(&release, now));
-                Event::Released { token: release.lease.token, result }
+                Event::Released { token, result }
             }
         };
         if let Some(delay) = answer {

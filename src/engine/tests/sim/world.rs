@@ -351,6 +351,9 @@ pub(super) fn fingerprint(id: Id) -> Fingerprint {
 
 /// Registers a token that was just drawn.
 pub(super) fn register(world: &mut World, who: usize, token: Token, asked: Asked) {
-    world.facts.tokens.insert(token, TokenFact { worker: who, started: false, given_up: false, trouble_at: None });
+    world
+        .facts
+        .tokens
+        .insert(token, TokenFact { worker: who, started: false, failed: false, given_up: false, trouble_at: None });
     world.workers[who].asked.insert(token, asked);
 }
