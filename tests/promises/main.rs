@@ -28,3 +28,4 @@ mod store_conformance;
 mod store_proxy;
 mod store_redis;
 mod store_redis_faults;
+mod store_sets;
