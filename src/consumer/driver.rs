@@ -237,7 +237,7 @@ impl<H: Handler> Driver<H> {
             }
             Action::Complete { work, completion } => {
                 let tag = Tag { work, token: completion.lease.token, sent_at: now };
-                self.batches.completions.push(tag, completion);
+                self.batches.complete(tag, completion);
             }
             Action::Renew { work, lease } => {
                 self.batches.renewals.push(Tag { work, token: lease.token, sent_at: now }, lease);

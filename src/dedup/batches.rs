@@ -4,6 +4,8 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use tokio::time::Instant;
+
 use super::coalesce::{Coalescer, Tagged};
 use crate::store::{
     Claim, ClaimOutcome, Completion, CompletionOutcome, Lease, Release, ReleaseOutcome, RenewOutcome, Store,
@@ -17,12 +19,15 @@ use crate::store::{
 #[derive(Debug)]
 pub(crate) struct Batches<Tag> {
     pub(crate) claims: Coalescer<Tag, Claim, ClaimOutcome>,
-    pub(crate) completions: Coalescer<Tag, Completion, CompletionOutcome>,
+    completions: Coalescer<Tag, Handed, CompletionOutcome>,
     pub(crate) renewals: Coalescer<Tag, Lease, RenewOutcome>,
     pub(crate) releases: Coalescer<Tag, Release, ReleaseOutcome>,
     /// Which kind is polled first: it rotates, so that a store that answers at once starves none.
     first: u8,
 }
+
+/// A completion, and when it was handed over.
+type Handed = (Completion, Instant);
 
 /// One answered round trip.
 #[derive(Debug)]
@@ -39,11 +44,23 @@ impl<Tag> Batches<Tag> {
         let [claim, complete, renew, release] = std::array::from_fn(|_| Arc::clone(store));
         Self {
             claims: Coalescer::new(move |batch| claim.claim(batch)),
-            completions: Coalescer::new(move |batch| complete.complete(batch)),
+            completions: Coalescer::new(move |batch: Vec<Handed>| {
+                // The time that they waited for their round trip is part of how long the claims are held.
+                let waited = |(completion, since): Handed| Completion {
+                    held_for: completion.held_for.saturating_add(since.elapsed()),
+                    ..completion
+                };
+                complete.complete(batch.into_iter().map(waited).collect())
+            }),
             renewals: Coalescer::new(move |batch| renew.renew(batch)),
             releases: Coalescer::new(move |batch| release.release(batch)),
             first: 0,
         }
+    }
+
+    /// Puts a completion into the next batch of its kind.
+    pub(crate) fn complete(&mut self, tag: Tag, completion: Completion) {
+        self.completions.push(tag, (completion, Instant::now()));
     }
 
     /// Waits for the next round trip of any kind; pending for ever while all are idle.

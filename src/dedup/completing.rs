@@ -12,6 +12,7 @@ use crate::store::{CompletionOutcome, Lease, StoreError, Verdict};
 #[derive(Debug)]
 pub(super) struct Completing {
     pub(super) hold: Hold,
+    claimed_at: Instant,
     reply: Option<oneshot::Sender<Verdict>>,
     tries: u32,
     /// Sendings without an answer that may have been executed.
@@ -25,12 +26,13 @@ impl Completing {
         lease: Lease,
         record: &Record,
         hold: Hold,
+        claimed_at: Instant,
         reply: oneshot::Sender<Verdict>,
         now: Instant,
         desk: &mut Desk,
     ) -> Self {
-        desk.complete(lease, record, now);
-        Self { hold, reply: Some(reply), tries: 1, unsure: 0, under_way: true, retry_at: now }
+        desk.complete(lease, record, claimed_at, now);
+        Self { hold, claimed_at, reply: Some(reply), tries: 1, unsure: 0, under_way: true, retry_at: now }
     }
 
     pub(super) fn due(&self) -> Option<Instant> {
@@ -48,7 +50,7 @@ impl Completing {
         if !self.under_way && now >= self.retry_at {
             self.tries = self.tries.saturating_add(1);
             self.under_way = true;
-            desk.complete(lease, record, now);
+            desk.complete(lease, record, self.claimed_at, now);
         }
         Fate::Lives
     }

@@ -62,8 +62,10 @@ impl Desk {
             .push(Tag { lease, sent_at: now }, Claim { lease, takes_over: true, origin: record.origin() });
     }
 
-    pub(super) fn complete(&mut self, lease: Lease, record: &Record, now: Instant) {
-        self.batches.completions.push(Tag { lease, sent_at: now }, Completion { lease, origin: record.origin() });
+    /// Records an ID whose claim was first sent at `claimed_at`.
+    pub(super) fn complete(&mut self, lease: Lease, record: &Record, claimed_at: Instant, now: Instant) {
+        let held_for = now.saturating_duration_since(claimed_at);
+        self.batches.complete(Tag { lease, sent_at: now }, Completion { lease, origin: record.origin(), held_for });
     }
 
     pub(super) fn renew(&mut self, lease: Lease, now: Instant) {

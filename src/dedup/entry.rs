@@ -16,6 +16,8 @@ use crate::store::Lease;
 pub(super) struct Entry {
     pub(super) lease: Lease,
     pub(super) record: Record,
+    /// When its claim was first sent.
+    pub(super) claimed_at: Instant,
     pub(super) phase: Phase,
     /// Under which time it stands in the schedule.
     pub(super) due: Option<Instant>,
@@ -48,8 +50,8 @@ pub(super) enum Fate {
 }
 
 impl Entry {
-    pub(super) fn new(lease: Lease, record: Record, claiming: Claiming) -> Self {
-        Self { lease, record, phase: Phase::Claiming(claiming), due: None, ended: None }
+    pub(super) fn new(lease: Lease, record: Record, claiming: Claiming, now: Instant) -> Self {
+        Self { lease, record, claimed_at: now, phase: Phase::Claiming(claiming), due: None, ended: None }
     }
 
     /// A signal of this entry's end.

@@ -99,7 +99,7 @@ impl Entry {
             How::Completed(reply) => {
                 desk.observer.on_handled(&self.record, attempt.number, now.saturating_duration_since(started_at));
                 let hold = std::mem::replace(&mut holding.hold, Hold::new(now, desk.lease));
-                let completing = Completing::start(self.lease, &self.record, hold, reply, now, desk);
+                let completing = Completing::start(self.lease, &self.record, hold, self.claimed_at, reply, now, desk);
                 self.phase = Phase::Completing(completing);
                 return Fate::Lives;
             }

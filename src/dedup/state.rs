@@ -66,7 +66,7 @@ impl State {
             Slot::Vacant(slot) => {
                 let lease = self.desk.draw(fingerprint);
                 let claiming = Claiming::start(asker, lease, &record, now, &mut self.desk);
-                schedule(&mut self.schedule, slot.insert(Entry::new(lease, record, claiming)));
+                schedule(&mut self.schedule, slot.insert(Entry::new(lease, record, claiming, now)));
             }
         }
     }

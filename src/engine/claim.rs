@@ -28,9 +28,9 @@ impl Engine {
             }
             return;
         }
-        let token = Token::random(&mut self.rng);
+        let (token, now) = (Token::random(&mut self.rng), self.now);
         if let Some(work) = self.work_mut(id) {
-            work.token = Some(token);
+            (work.token, work.claimed_at) = (Some(token), now);
             work.hold = None;
             work.unwanted = false;
         }

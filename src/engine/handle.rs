@@ -158,7 +158,8 @@ impl Engine {
         let Some(work) = self.work(id) else { return };
         let Stage::Completing { sendings, unsure, .. } = work.stage else { return };
         let Some(lease) = work.hold.and_then(|hold| work.lease(hold.token)) else { return };
-        let completion = Completion { lease, origin: work.record.origin() };
+        let held_for = self.now.saturating_sub(work.claimed_at);
+        let completion = Completion { lease, origin: work.record.origin(), held_for };
         self.enter(id, Stage::Completing { again_at: None, sendings: sendings + 1, unsure });
         self.out.push(Action::Complete { work: id, completion });
     }

@@ -72,6 +72,7 @@ impl Engine {
             part: index,
             stage,
             token: None,
+            claimed_at: Duration::ZERO,
             hold: None,
             suspected: None,
             asked: 0,

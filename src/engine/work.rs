@@ -86,6 +86,8 @@ pub(super) struct Work {
     pub(super) stage: Stage,
     /// The token of the claim under way, or of the one that is held.
     pub(super) token: Option<Token>,
+    /// When the claim under that token was first sent.
+    pub(super) claimed_at: Duration,
     pub(super) hold: Option<Hold>,
     /// Attempts that the store told of when it said that the lease ran out; `None` once it said anything else.
     pub(super) suspected: Option<u32>,

@@ -95,6 +95,10 @@ pub struct Completion {
     pub lease: Lease,
     /// Where the record came from.
     pub origin: Origin,
+    /// How long ago the claim under this token was first sent, on the caller's monotonic clock: what was claimed before
+    /// some change in the store, and is completed after it, is known by that. Each sending tells it anew. It is never
+    /// zero for a real claim: a request and its answer lie in between.
+    pub held_for: Duration,
 }
 
 /// What a completion found. The ID is done in either case.

@@ -10,7 +10,7 @@ use hapax::store::{
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::conformance::{Bench, LONG, Worker, id, origin, token, until};
+use crate::conformance::{Bench, LONG, Worker, completion, id, origin, token, until};
 use crate::store_conformance::Redis;
 
 /// The stores' answers to the same question, without the times in them, which pass while one is asked after the other.
@@ -97,7 +97,7 @@ async fn answers_as_memory_does(mode: DoneMode) {
             }
             10 => {
                 let completions: Vec<Completion> =
-                    leases.into_iter().take(2).map(|lease| Completion { lease, origin: origin() }).collect();
+                    leases.into_iter().take(2).map(|lease| Completion { lease, ..completion(0, 0) }).collect();
                 let answers = [long[0].0.complete(completions.clone()).await, long[1].0.complete(completions).await];
                 alike(&what, |outcome| outcome, answers);
             }

@@ -119,3 +119,35 @@ async fn renewal_ends_at_the_handlers_time_limit() {
     tokio::time::sleep(Duration::from_secs(600)).await;
     assert!(!store.is_held(guard.fingerprint()), "a handler that hangs does not hold its ID for ever");
 }
+
+/// From the first sending of the claim, the one whose answer was lost, to each sending of the completion.
+#[tokio::test(start_paused = true)]
+async fn every_completion_tells_how_long_its_claim_is_held() {
+    let store = Scripted::new();
+    let (builder, _) = builder(&store);
+    let dedup = builder.build().unwrap();
+    store.fail(Op::Claim, [Fault::ReplyLost]);
+    store.fail(Op::Complete, [Fault::RequestLost]);
+    let before = Instant::now();
+    let guard = dedup.begin(&id("a")).await.claimed();
+    assert!(before.elapsed() > Duration::from_millis(1), "asked for twice");
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let ended = before.elapsed();
+    let recording = guard.complete();
+    store.arrived(Op::Complete, 2).await;
+    assert_eq!(store.held_for(), [ended, before.elapsed()]);
+    recording.await.unwrap();
+
+    // Waiting for the round trip before it counts, too.
+    store.close(Op::Complete);
+    let (first, second) = (dedup.begin(&id("b")).await.claimed(), dedup.begin(&id("c")).await.claimed());
+    let begun = Instant::now();
+    let first = first.complete();
+    store.arrived(Op::Complete, 3).await;
+    let second = second.complete();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    store.open(Op::Complete);
+    first.await.unwrap();
+    second.await.unwrap();
+    assert!(store.held_for()[3] >= Duration::from_secs(5) && store.held_for()[3] <= begun.elapsed());
+}

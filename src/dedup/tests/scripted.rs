@@ -70,6 +70,7 @@ struct Inner {
     outage: HashMap<Op, Fault>,
     closed: HashSet<Op>,
     batches: Vec<Batch>,
+    held_for: Vec<Duration>,
 }
 
 #[derive(Debug)]
@@ -126,6 +127,11 @@ impl Scripted {
     /// The leases of all batches of a kind, one after the other.
     pub(crate) fn leases(&self, op: Op) -> Vec<Lease> {
         self.batches(op).into_iter().flat_map(|batch| batch.leases).collect()
+    }
+
+    /// How long the claims were held, of all completions.
+    pub(crate) fn held_for(&self) -> Vec<Duration> {
+        self.inner.lock().held_for.clone()
     }
 
     /// How all releases gave back.
@@ -267,6 +273,7 @@ impl Store for Scripted {
     }
 
     fn complete(&self, completions: Vec<Completion>) -> BoxFuture<'static, Answers<CompletionOutcome>> {
+        self.inner.lock().held_for.extend(completions.iter().map(|completion| completion.held_for));
         self.run(
             Op::Complete,
             completions,

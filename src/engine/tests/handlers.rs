@@ -209,3 +209,24 @@ fn a_failure_during_a_drain_is_left_to_the_next_owner_with_its_count() {
     assert_eq!(bench.released("x"), [failed(1)]);
     assert_eq!(bench.revoked, [a]);
 }
+
+#[test]
+fn a_completion_tells_since_when_its_claim_is_held() {
+    let mut bench = Bench::new();
+    let a = bench.assign(0);
+    bench.deliver(&a, "x");
+    let sent_at = bench.now;
+    bench.pass(ms(30));
+    bench.answer_claim('x', Err(unknown()));
+    bench.pass(ms(100));
+    bench.claimed("x");
+    bench.pass(ms(5000));
+    bench.handled("x");
+    let ended_at = bench.now;
+    assert_eq!(bench.completion('x').held_for, ended_at - sent_at, "since the first sending, whose answer was lost");
+    bench.pass(ms(50));
+    bench.answer_completion('x', Err(unknown()));
+    bench.pass(ms(100));
+    let held_for = bench.completion('x').held_for;
+    assert!(held_for > ended_at - sent_at && held_for <= bench.now - sent_at, "{held_for:?}");
+}

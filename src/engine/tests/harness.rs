@@ -304,6 +304,12 @@ impl Bench {
         self.completions.iter().map(|asked| id_of(asked.what.lease.fingerprint)).collect()
     }
 
+    /// The outstanding completion of an ID.
+    pub(super) fn completion(&self, id: char) -> &Completion {
+        let asked = self.completions.iter().find(|asked| asked.what.lease.fingerprint == fingerprint(id));
+        &asked.unwrap_or_else(|| panic!("{id} is not being completed, only {:?} are", self.completing())).what
+    }
+
     pub(super) fn answer_completion(&mut self, id: char, result: Result<CompletionOutcome, StoreError>) -> Token {
         let index = self.completions.iter().position(|asked| asked.what.lease.fingerprint == fingerprint(id));
         let index = index.unwrap_or_else(|| panic!("{id} is not being completed, only {:?}", self.completing()));

@@ -30,7 +30,7 @@ fn claim(n: u8) -> Claim {
 }
 
 fn completion(n: u8) -> Completion {
-    Completion { lease: claim(n).lease, origin: origin() }
+    Completion { lease: claim(n).lease, origin: origin(), held_for: Duration::from_millis(1) }
 }
 
 fn outcome(answers: Answers<ClaimOutcome>) -> ClaimOutcome {

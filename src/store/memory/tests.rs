@@ -20,8 +20,9 @@ async fn what_is_over_leaves_the_memory() {
     let store = MemoryStore::new(LeaseTerms { lease: second, grace: second, window: second });
     for round in 0..1000_u32 {
         let claims: Vec<Claim> = (0..10).map(|i| claim(round * 10 + i)).collect();
-        let completions = claims.iter().take(5).map(|c| Completion { lease: c.lease, origin: c.origin.clone() });
-        let completions = completions.collect();
+        let held_for = Duration::from_millis(1);
+        let completion = |c: &Claim| Completion { lease: c.lease, origin: c.origin.clone(), held_for };
+        let completions = claims.iter().take(5).map(completion).collect();
         store.claim(claims).await;
         store.complete(completions).await;
         tokio::time::advance(Duration::from_millis(100)).await;

@@ -68,7 +68,7 @@ pub fn claim(n: u32, name: u8) -> Claim {
 }
 
 pub fn completion(n: u32, name: u8) -> Completion {
-    Completion { lease: lease(n, name), origin: origin() }
+    Completion { lease: lease(n, name), origin: origin(), held_for: Duration::from_millis(1) }
 }
 
 /// The answer to a claim that found nothing, or an idle count.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::AddAssign;
+use std::time::Duration;
 
 use super::store::Id;
 use crate::store::Token;
@@ -96,6 +97,8 @@ impl Fate {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TokenFact {
     pub(super) worker: usize,
+    /// When a claim under it was first sent, by its worker's clock.
+    pub(super) claimed_at: Duration,
     pub(super) started: bool,
     /// An attempt under it failed, and counts.
     pub(super) failed: bool,

@@ -189,7 +189,13 @@ impl World {
                     self.after(1, Ev::End { at: who, work, run, result: Err(FailureKind::Unavailable) });
                 }
             }
-            Action::Complete { work, completion } => self.send(who, Command::Complete { work, completion }),
+            Action::Complete { work, completion } => {
+                let claimed_at = self.facts.tokens.get(&completion.lease.token).map(|fact| fact.claimed_at);
+                if claimed_at.is_none_or(|at| at + completion.held_for != sent_at) {
+                    return self.fail(format!("w{who} misremembers since when it holds: {completion:?}"));
+                }
+                self.send(who, Command::Complete { work, completion });
+            }
             Action::Renew { work, lease } => self.send(who, Command::Renew { work, lease, sent_at }),
             Action::Release(release) => {
                 let token = release.lease.token;

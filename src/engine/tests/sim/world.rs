@@ -351,9 +351,8 @@ pub(super) fn fingerprint(id: Id) -> Fingerprint {
 
 /// Registers a token that was just drawn.
 pub(super) fn register(world: &mut World, who: usize, token: Token, asked: Asked) {
-    world
-        .facts
-        .tokens
-        .insert(token, TokenFact { worker: who, started: false, failed: false, given_up: false, trouble_at: None });
+    let claimed_at = world.workers[who].local(world.now);
+    let fact = TokenFact { worker: who, claimed_at, started: false, failed: false, given_up: false, trouble_at: None };
+    world.facts.tokens.insert(token, fact);
     world.workers[who].asked.insert(token, asked);
 }
