@@ -13,7 +13,7 @@ use rand::{Rng, SeedableRng};
 use tokio::time::Instant;
 
 use crate::common::{Proxy, RedisServer};
-use crate::conformance::{LONG, Worker, assert_done, claimed, completion, id, origin, until};
+use crate::conformance::{LONG, assert_done, claimed, completion, id, origin, until};
 use crate::store_proxy::{Gate, Proxy as Reader, Step, is};
 use crate::store_redis::{NAMESPACE, cli, raw, worker};
 
@@ -79,26 +79,36 @@ async fn keys(redis: &mut redis::aio::MultiplexedConnection) -> HashMap<String, 
     keys
 }
 
+/// How many keys would stay for ever.
+async fn lasting(redis: &mut redis::aio::MultiplexedConnection) -> usize {
+    // -2 is one that went between the two questions.
+    keys(redis).await.values().filter(|left| **left == -1).count()
+}
+
 /// The encodings of all sets, with how many have it.
 async fn encodings(redis: &mut redis::aio::MultiplexedConnection) -> HashMap<String, usize> {
     let mut encodings = HashMap::new();
     for name in keys(redis).await.into_keys().filter(|name| name.contains("}:s:")) {
-        let encoding: String = cli(redis, &["OBJECT", "ENCODING", &name]).await;
-        *encodings.entry(encoding).or_default() += 1;
+        let encoding: Option<String> = cli(redis, &["OBJECT", "ENCODING", &name]).await;
+        if let Some(encoding) = encoding {
+            *encodings.entry(encoding).or_default() += 1;
+        }
     }
     encodings
 }
 
-/// Ten times what was expected, as fast as it goes: the sets grow in number and all stay compact, and every ID is found.
+/// Far more than was planned for: the sets grow in number, all stay within the server's limit and so compact, and every
+/// ID is found.
 #[tokio::test]
-async fn a_tenfold_burst_stays_compact() {
-    let server = RedisServer::start();
+async fn a_burst_stays_compact() {
+    // 2048 sets of 71 on average are safe: half of what comes.
+    let server = RedisServer::start_with(&["--set-max-intset-entries", "128"]);
     let mut redis = raw(&server).await;
-    let builder = RedisStore::builder(server.url(), Namespace::new(NAMESPACE).unwrap()).terms(LONG);
-    let store = builder.expected_ids(50_000).build().unwrap();
-    let other = self::store(&server.url(), LONG);
-    let ids = random_ids(1, 500_000);
-    for ids in ids.chunks(4000) {
+    let (store, other) = (store(&server.url(), LONG), self::store(&server.url(), LONG));
+    let ids = random_ids(1, 300_000);
+    let mut pace = tokio::time::interval(Duration::from_millis(100));
+    for ids in ids.chunks(5000) {
+        pace.tick().await;
         handle(&store, ids).await;
     }
     let encodings = encodings(&mut redis).await;
@@ -108,9 +118,7 @@ async fn a_tenfold_burst_stays_compact() {
     for ids in ids.chunks(50_000) {
         assert_all_done(&other, ids).await;
     }
-    let leaks: Vec<String> =
-        keys(&mut redis).await.into_iter().filter(|(_, left)| *left < 0).map(|(name, _)| name).collect();
-    assert!(leaks.is_empty(), "no key is without an expiry: {leaks:?}");
+    assert_eq!(lasting(&mut redis).await, 0);
 }
 
 /// After the window nothing is left, neither sets nor the plan nor what was agreed on.
@@ -122,8 +130,8 @@ async fn after_the_window_no_key_is_left() {
     let agreement = Agreement::of(&*store, "header ce_id", &hapax::id::IdKey::default());
     store.open(&agreement).await.unwrap();
     handle(&store, &random_ids(2, 1000)).await;
-    let before = keys(&mut redis).await;
-    assert!(before.len() > 500 && before.values().all(|left| *left > 0), "{before:?}");
+    assert!(keys(&mut redis).await.len() > 500);
+    assert_eq!(lasting(&mut redis).await, 0);
     // The sets of a slice go two windows after its end, at the latest; what was agreed on, after four.
     until(async || cli::<u64>(&mut redis, &["DBSIZE"]).await == 0).await;
 }
@@ -132,23 +140,20 @@ async fn after_the_window_no_key_is_left() {
 /// every two seconds and sets grow; whatever one handled the other finds, for a whole window.
 #[tokio::test]
 async fn no_done_id_is_missed_while_slices_end_and_grow_and_clocks_differ() {
-    let server = RedisServer::start();
+    let server = RedisServer::start_with(&["--set-max-intset-entries", "64"]);
     let (to_a, to_b) = (Proxy::to_port(server.port()), Proxy::to_port(server.port()));
     to_a.delay(Duration::from_millis(15), Duration::ZERO);
     to_b.delay(Duration::ZERO, Duration::from_millis(15));
-    let build = |url: String, expected| {
-        let builder = RedisStore::builder(url, Namespace::new(NAMESPACE).unwrap()).terms(BRIEF);
-        builder.expected_ids(expected).build().unwrap()
-    };
-    // The first one's few sets grow within each slice.
-    let (a, b) = (build(to_a.redis_url(), 2000), build(to_b.redis_url(), 2000));
+    let (a, b) = (store(&to_a.redis_url(), BRIEF), store(&to_b.redis_url(), BRIEF));
+    let mut redis = raw(&server).await;
+    let mut grew = false;
     let deadline = Instant::now() + 5 * WINDOW;
     let mut rng = StdRng::seed_from_u64(3);
     // What was done, and when at the latest.
     let mut done: Vec<(Instant, Fingerprint)> = Vec::new();
     let mut asked = 0;
     while Instant::now() < deadline {
-        let ids: Vec<Fingerprint> = (0..400).map(|_| Fingerprint::from_bytes(rng.random())).collect();
+        let ids: Vec<Fingerprint> = (0..2000).map(|_| Fingerprint::from_bytes(rng.random())).collect();
         let (worker, other) = if rng.random() { (&a, &b) } else { (&b, &a) };
         let began = Instant::now();
         handle(worker, &ids).await;
@@ -164,7 +169,10 @@ async fn no_done_id_is_missed_while_slices_end_and_grow_and_clocks_differ() {
             assert!(is_done(&answer) || age > WINDOW, "{id} was done {age:?} ago: {answer:?}");
             asked += 1;
         }
+        let plan: HashMap<String, u64> = cli(&mut redis, &["HGETALL", &format!("hapax:1:{{{NAMESPACE}}}:plan")]).await;
+        grew |= plan.values().any(|from| *from > 0);
     }
+    assert!(grew, "no slice grew: nothing was proven of growth");
     assert!(asked > 1000, "the rounds were too few to prove anything: {asked}");
 }
 
@@ -178,7 +186,18 @@ async fn whoever_cannot_read_the_plan_claims_nothing() {
     let gate = Arc::new(Gate::default());
     let held = gate.clone();
     proxy.rule(move |command| if is(command, "HGETALL", "") { Step::Hold(held.clone()) } else { Step::Pass });
-    gate.reached().await_by_asking(&b).await;
+    // Readings come with questions.
+    let asking = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let b = b.clone();
+            tokio::spawn(async move { drop(b.0.inspect(vec![id(9)]).await) });
+        }
+    };
+    tokio::select! {
+        () = gate.reached() => {}
+        () = asking => {}
+    }
     // Whatever it knew is too old by now. Its next claim waits for a reading.
     tokio::time::sleep(Duration::from_millis(600)).await;
     proxy.seen();
@@ -199,26 +218,6 @@ async fn whoever_cannot_read_the_plan_claims_nothing() {
     proxy.rule(|_| Step::Pass);
     gate.open();
     assert_done(&claiming.await.unwrap());
-}
-
-trait ByAsking {
-    async fn await_by_asking(self, worker: &Worker);
-}
-
-impl<F: Future<Output = ()>> ByAsking for F {
-    /// Asks until something happens: readings come with questions.
-    async fn await_by_asking(self, worker: &Worker) {
-        tokio::pin!(self);
-        loop {
-            tokio::select! {
-                () = &mut self => return,
-                () = tokio::time::sleep(Duration::from_millis(20)) => {
-                    let worker = worker.clone();
-                    tokio::spawn(async move { drop(worker.0.inspect(vec![id(9)]).await) });
-                }
-            }
-        }
-    }
 }
 
 /// A plan that was lost is put back by whoever knew it, before anybody looks elsewhere.
@@ -257,7 +256,7 @@ async fn after_redis_lost_its_data_every_set_expires_again() {
     until(async || {
         // Readings come with questions.
         store.inspect(vec![ids[0]]).await;
-        keys(&mut redis).await.values().all(|left| *left > 0)
+        lasting(&mut redis).await == 0
     })
     .await;
     assert_all_done(&store, &ids).await;
@@ -280,20 +279,6 @@ async fn a_second_completion_in_the_next_slice_finds_the_first() {
         assert_eq!(answer.unwrap(), CompletionOutcome::AlreadyDone);
     }
     assert!(matches!(store.inspect(vec![claims[0].lease.fingerprint]).await[..], [Ok(State::Done { .. })]));
-}
-
-/// The server's own limit decides how full sets become.
-#[tokio::test]
-async fn a_smaller_limit_of_the_server_is_kept() {
-    let server = RedisServer::start_with(&["--set-max-intset-entries", "128"]);
-    let mut redis = raw(&server).await;
-    let builder = RedisStore::builder(server.url(), Namespace::new(NAMESPACE).unwrap()).terms(LONG);
-    let store = builder.expected_ids(100_000).build().unwrap();
-    for ids in random_ids(9, 100_000).chunks(4000) {
-        handle(&store, ids).await;
-    }
-    let encodings = encodings(&mut redis).await;
-    assert_eq!(encodings.keys().collect::<Vec<_>>(), ["intset"], "{encodings:?}");
 }
 
 #[tokio::test]

@@ -130,10 +130,7 @@ impl Inner {
 
     /// Where else the ID of a completion can have been recorded since its claim: nowhere, almost always.
     fn since_claim(&self, known: &Known, completion: &Completion) -> Lookup {
-        Lookup::Sets(known.written_in({
-            let _ = completion;
-            0
-        }))
+        Lookup::Sets(known.written_in(millis(completion.held_for)))
     }
 
     /// Writes each done ID with `SET NX`, so that the window counts from the first completion.

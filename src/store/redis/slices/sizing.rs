@@ -1,10 +1,10 @@
 //! How many shards a slice gets.
 
-/// A group's shards where nobody said how many IDs to expect: room for 800,000 before the first set is full. Where there
-/// are only a few IDs, 2048 sets at most lie nearly empty, which is some 200 KB.
-const UNTOLD: u32 = 32;
+/// The fewest shards of a group: room for 800,000 IDs, so that even the fastest burst is noticed before a set is full.
+/// Where there are only a few IDs, 2048 sets at most lie nearly empty, which is some 200 KB.
+const FEWEST: f64 = 32.0;
 /// As many as a first reading may ask for, whatever was expected: a billion IDs.
-const MOST: u64 = 1 << 16;
+const MOST: f64 = 65536.0;
 /// IDs per millisecond that one Redis can remember at most, about.
 const FASTEST: f64 = 250.0;
 /// A burst for which there is always room, as a multiple of the rate.
@@ -55,7 +55,7 @@ impl Sizing {
 
     /// For a slice of which nothing is known.
     pub(super) fn first(&self) -> u32 {
-        self.expected.map_or(UNTOLD, |expected| self.shards_for(expected as f64 / f64::from(self.groups)))
+        self.shards_for(self.expected.unwrap_or_default() as f64 / f64::from(self.groups))
     }
 
     /// For the slice after one that holds `count` IDs per group: a quarter more.
@@ -64,8 +64,8 @@ impl Sizing {
     }
 
     fn shards_for(&self, count: f64) -> u32 {
-        // Between 1 and the most, so it fits.
-        (count / self.aim()).ceil().clamp(1.0, MOST as f64) as u32
+        // Between the fewest and the most, so it fits.
+        (count / self.aim()).ceil().clamp(FEWEST, MOST) as u32
     }
 
     /// The shards of a further generation, where one has to be announced now: what may be written in the `horizon`,
@@ -101,7 +101,7 @@ mod tests {
         assert!((256.0..400.0).contains(&mean), "{mean}");
         assert_eq!(sizing.next(0.0), sizing.first(), "what was expected may still come");
         let untold = Sizing::new(64, 512, None);
-        assert_eq!(untold.first(), UNTOLD);
+        assert_eq!(f64::from(untold.first()), FEWEST);
         let mean = 20_000.0 / f64::from(untold.next(20_000.0));
         assert!((200.0..400.0).contains(&mean), "a quarter more may come: {mean}");
     }
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn a_tenfold_burst_stays_compact() {
         for (expected, per_ms) in
-            [(Some(1_000_000), 150.0), (Some(1_000_000), 20.0), (None, 150.0), (Some(100_000), 5.0)]
+            [(Some(1_000_000), 150.0), (Some(1_000_000), 20.0), (None, 150.0), (Some(100_000), 150.0)]
         {
             let sizing = sizing(expected);
             let rate = per_ms / 64.0;
