@@ -30,6 +30,8 @@ mod plan;
 mod reader;
 mod shard;
 mod sizing;
+#[cfg(test)]
+mod tests;
 
 pub(super) use calendar::{Calendar, SHORTEST_WINDOW};
 pub(super) use expiry::Expiries;
