@@ -101,6 +101,16 @@ impl Identity {
         Self { scope, id, replay: 0 }
     }
 
+    /// The same identity in memory of its own: it does not keep the record alive that it was found in.
+    pub(crate) fn detached(&self) -> Self {
+        let scope = match &self.scope {
+            Scope::Header(value) => Scope::Header(Bytes::copy_from_slice(value)),
+            scope => scope.clone(),
+        };
+        let id = MessageId { kind: self.id.kind, bytes: Bytes::copy_from_slice(&self.id.bytes) };
+        Self { scope, id, replay: self.replay }
+    }
+
     /// Feeds the canonical encoding to a hasher, part by part: [`IdKey::fingerprint`](super::IdKey::fingerprint)
     /// defines it. Different identities have different encodings: what may vary in length is either counted or last.
     pub(crate) fn encode(&self, mut feed: impl FnMut(&[u8])) {

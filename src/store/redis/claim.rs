@@ -42,7 +42,9 @@ pub(super) async fn claim(inner: Arc<Inner>, claims: Vec<Claim>) -> Answers<Clai
         let [lease, done] = replies else { continue };
         let taken = matches!(lease, Value::Okay);
         let answer = match (lease, done) {
-            (_, Value::BulkString(done)) if value::is_done(done) => Some(Ok(ClaimOutcome::Done { cached: false })),
+            (_, Value::BulkString(done)) if value::is_done(done) => {
+                Some(Ok(ClaimOutcome::Done { cached: false, first: None }))
+            }
             (_, Value::BulkString(_)) => Some(Ok(inner.unreadable(None))),
             (_, Value::ServerError(error)) => Some(Err(faults::of_reply(inner.link.address(), error).0)),
             (Value::Okay, Value::Nil) => Some(Ok(ClaimOutcome::Claimed { attempts: 0, suspect: false })),
@@ -58,7 +60,7 @@ pub(super) async fn claim(inner: Arc<Inner>, claims: Vec<Claim>) -> Answers<Clai
             rare.push(answers.len());
         }
         // The placeholder stands until the script has answered.
-        answers.push(answer.unwrap_or(Ok(ClaimOutcome::Done { cached: false })));
+        answers.push(answer.unwrap_or(Ok(ClaimOutcome::Done { cached: false, first: None })));
     }
     if !give_back.keys.is_empty() {
         // The answers need not wait: a lease beside a done ID holds nobody up, and ends by itself if this is lost.
@@ -100,7 +102,7 @@ impl Inner {
             };
             let attempts = || u32::try_from(number(1)?).ok();
             Some(match number(0)? {
-                0 => ClaimOutcome::Done { cached: false },
+                0 => ClaimOutcome::Done { cached: false, first: None },
                 1 => ClaimOutcome::Claimed { attempts: attempts()?, suspect: number(2)? == 1 },
                 2 => ClaimOutcome::InFlight { remaining: Duration::from_millis(u64::try_from(number(1)?).ok()?) },
                 3 => ClaimOutcome::Suspect { attempts: attempts()? },

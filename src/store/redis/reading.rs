@@ -26,7 +26,9 @@ fn read_state(reply: &Value) -> Option<State> {
     let Value::Array(parts) = reply else { return None };
     let [lease, lease_left, done, done_left] = parts.as_slice() else { return None };
     Some(match (lease, done) {
-        (_, Value::BulkString(done)) if value::is_done(done) => State::Done { remaining: left(done_left)? },
+        (_, Value::BulkString(done)) if value::is_done(done) => {
+            State::Done { remaining: left(done_left)?, record: None }
+        }
         (_, Value::BulkString(_)) => State::Unreadable,
         (Value::Nil, Value::Nil) => State::Absent,
         (Value::BulkString(lease), Value::Nil) => match Holding::read(lease) {

@@ -6,7 +6,7 @@ pub async fn completed_is_done(bench: &impl Bench) {
     let worker = bench.worker(LONG);
     worker.claim(1, b'a').await;
     assert_eq!(worker.complete(1, b'a').await, CompletionOutcome::Recorded);
-    let State::Done { remaining } = worker.inspect(1).await else { panic!("not done") };
+    let State::Done { remaining, .. } = worker.inspect(1).await else { panic!("not done") };
     assert!(remaining <= LONG.window && remaining > LONG.window / 2, "{remaining:?}");
     assert_done(&worker.claim(1, b'b').await);
     assert_done(&worker.take_over(1, b'c').await);
@@ -78,13 +78,13 @@ pub async fn the_window_counts_from_the_first_completion(bench: &impl Bench) {
     let worker = bench.worker(LeaseTerms { window: 2 * SOON, ..LONG });
     let patient = bench.worker(LONG);
     worker.complete(1, b'a').await;
-    let State::Done { remaining: first } = worker.inspect(1).await else { return };
+    let State::Done { remaining: first, .. } = worker.inspect(1).await else { return };
     assert!(first <= 2 * SOON);
     // What follows may come too late on a slow machine; it is right then too, or found absent.
     tokio::time::sleep(SOON / 4).await;
     patient.claim(1, b'b').await;
     if patient.complete(1, b'b').await == CompletionOutcome::AlreadyDone
-        && let State::Done { remaining } = worker.inspect(1).await
+        && let State::Done { remaining, .. } = worker.inspect(1).await
     {
         assert!(remaining < first, "extended: {remaining:?}");
     }
