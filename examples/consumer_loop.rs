@@ -46,6 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 runtime.block_on(guard.complete())?; // + recorded, and only now committed
             }
             Begin::Duplicate => println!("dropped a duplicate"), // +
+            Begin::Conflict { first } => return Err(format!("another payment had this ID, at {first}").into()),
             Begin::InFlight(_) => return Err("somebody has held this payment for two minutes".into()),
         }
         consumer.commit_message(&message, CommitMode::Async)?;

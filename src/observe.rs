@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::record::{Epoch, Offset, Record, TopicPartition};
+use crate::record::{Epoch, Offset, Origin, Record, TopicPartition};
 use crate::store::{StoreError, Verdict};
 
 /// Who recognised a duplicate.
@@ -49,6 +49,11 @@ pub trait Observer: std::fmt::Debug + Send + Sync + 'static {
     /// A record settled as a duplicate.
     fn on_duplicate(&self, record: &Record, by: DuplicateBy) {
         let _ = (record, by);
+    }
+    /// A record's ID was handled before with another payload, by the record at `first`. What follows is a matter of
+    /// policy, and told apart.
+    fn on_conflict(&self, record: &Record, first: &Origin) {
+        let _ = (record, first);
     }
     /// A record waits: its ID is in flight elsewhere for that long at most, or `None` where elsewhere is this process.
     fn on_park(&self, record: &Record, remaining: Option<Duration>) {

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::driver::{Driver, Parts};
 use super::handler::Handler;
-use crate::engine::{Engine, EngineConfig};
+use crate::engine::{ConflictPolicy, Engine, EngineConfig};
 use crate::error::{BuildError, Problem, RunError};
 use crate::id::{Extract, IdKey, IdPolicy, Identifier, Namespace};
 use crate::kafka::{KafkaSettings, Source};
@@ -195,8 +195,16 @@ impl ConsumerBuilder {
         self
     }
 
+    /// What happens to a record whose ID was handled before with another payload; default: its partition stops. Only a
+    /// store that [keeps details](Store::keeps_details) can tell.
+    pub fn conflict_policy(mut self, policy: ConflictPolicy) -> Self {
+        self.engine.conflict_policy = policy;
+        self
+    }
+
     /// How many done IDs the local cache holds, and for how long; default 100,000 and 10 min. The lifetime also bounds
-    /// how long a `forget` elsewhere goes unseen. Zero entries: no cache.
+    /// how long a `forget` elsewhere goes unseen. Zero entries: no cache; nor is there one for a store that
+    /// [keeps details](Store::keeps_details), which is asked every time.
     pub fn cache(mut self, entries: u64, lifetime: Duration) -> Self {
         (self.cache_entries, self.cache_lifetime) = (entries, lifetime);
         self
@@ -291,7 +299,8 @@ impl ConsumerBuilder {
             identifier = identifier.extractor(extractor);
         }
         let agreement = Agreement::of(&*store, identifier.rule(), &self.id_key);
-        let cache = (self.cache_entries > 0)
+        // A cached fact would hide a conflict from a store that can tell one.
+        let cache = (self.cache_entries > 0 && !store.keeps_details())
             .then(|| DoneCache::new(self.cache_entries, self.cache_lifetime, self.engine.terms.window));
         let store = match &cache {
             Some(cache) => Arc::new(Cached::new(store, cache.clone())),

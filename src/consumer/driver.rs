@@ -22,7 +22,7 @@ use crate::id::{Identification, Identifier, NoMessageId};
 use crate::kafka::{Batch, Source, SourceError, SourceEvent, SourceEvents};
 use crate::observe::FailureKind;
 use crate::record::Record;
-use crate::store::{DoneCache, Store, Token};
+use crate::store::{DoneCache, MessageDetails, Store, Token};
 
 use super::handler::{Attempt, Handler};
 
@@ -52,6 +52,8 @@ pub(super) struct Driver<H> {
     parts: Parts,
     handler: Arc<H>,
     start: Instant,
+    /// Whether the store keeps details of messages, which are computed only then.
+    keeps_details: bool,
     source: Source,
     batches: Batches<Tag>,
     handlers: JoinSet<(WorkId, Result<(), FailureKind>)>,
@@ -67,6 +69,7 @@ impl<H: Handler> Driver<H> {
     pub(super) fn new(parts: Parts, handler: H, source: Source) -> Self {
         let batches = Batches::new(&parts.store);
         Self {
+            keeps_details: parts.store.keeps_details(),
             parts,
             handler: Arc::new(handler),
             start: Instant::now(),
@@ -191,9 +194,12 @@ impl<H: Handler> Driver<H> {
 
     fn identify(&self, record: Record) -> Arrival {
         let identified = match self.parts.identifier.identify(&record) {
-            Identification::Id { fingerprint, .. } => match &self.parts.cache {
+            Identification::Id { fingerprint, identity } => match &self.parts.cache {
                 Some(cache) if cache.contains(&fingerprint) => Identified::Cached(fingerprint),
-                _ => Identified::Id(fingerprint),
+                _ => {
+                    let details = || Arc::new(MessageDetails::of_record(&identity, &record));
+                    Identified::Id { fingerprint, message: self.keeps_details.then(details) }
+                }
             },
             Identification::Process => Identified::Process,
             Identification::Stop(problem) => {

@@ -4,15 +4,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Duration, Instant};
 
 use super::desk::{Desk, Tag};
-use super::entry::{Entry, Fate, Phase};
+use super::entry::{Entry, Fate, Phase, Subject};
 use super::error::BeginError;
 use super::guard::{Attempt, Ending, Guard};
 use super::hold::renewed_after;
 use super::holding::Holding;
 use super::releasing::Releasing;
 use crate::observe::DuplicateBy;
-use crate::record::Record;
-use crate::store::{Cause, ClaimOutcome, GivenBack, Lease, StoreError};
+use crate::record::Origin;
+use crate::store::{Cause, ClaimOutcome, GivenBack, StoreError};
 
 /// Who waits for a claim, and the place that was kept for the ending of its guard.
 #[derive(Debug)]
@@ -26,6 +26,8 @@ pub(super) struct Asker {
 pub(super) enum Answer {
     Claimed(Guard),
     Duplicate,
+    /// Handled before with another payload, by that one.
+    Conflict(Origin),
     /// Another process has it.
     Elsewhere(Duration),
     /// This process has it; the signal tells its end.
@@ -58,8 +60,8 @@ pub(super) struct Claiming {
 
 impl Claiming {
     /// Sends the first claim.
-    pub(super) fn start(asker: Asker, lease: Lease, record: &Record, now: Instant, desk: &mut Desk) -> Self {
-        desk.claim(lease, record, now);
+    pub(super) fn start(asker: Asker, subject: &Subject, now: Instant, desk: &mut Desk) -> Self {
+        desk.claim(subject, now);
         let limit = now + desk.claim_limit;
         Self {
             asker: Some(asker),
@@ -91,7 +93,7 @@ impl Claiming {
 
     /// Without an asker, a claim that may have taken the lease is sent on until it is answered: a release that comes
     /// before a claim still on its way would leave the lease to nobody.
-    pub(super) fn tick(&mut self, lease: Lease, record: &Record, now: Instant, desk: &mut Desk) -> Fate {
+    pub(super) fn tick(&mut self, subject: &Subject, now: Instant, desk: &mut Desk) -> Fate {
         if self.asker.as_ref().is_some_and(|asker| asker.reply.is_closed()) {
             self.asker = None;
         }
@@ -103,17 +105,17 @@ impl Claiming {
         match self.under_way {
             true => return Fate::Lives,
             false if forgotten => return Fate::Ends { done: false },
-            false if now >= self.retry_at => self.send(lease, record, now, desk),
+            false if now >= self.retry_at => self.send(subject, now, desk),
             false => {}
         }
         Fate::Lives
     }
 
     /// Claims again, with the same token: if an earlier sending took the lease, it is answered as ours.
-    fn send(&mut self, lease: Lease, record: &Record, now: Instant, desk: &mut Desk) {
+    fn send(&mut self, subject: &Subject, now: Instant, desk: &mut Desk) {
         self.tries = self.tries.saturating_add(1);
         self.under_way = true;
-        desk.claim(lease, record, now);
+        desk.claim(subject, now);
     }
 }
 
@@ -132,17 +134,29 @@ impl Entry {
             Ok(ClaimOutcome::Claimed { attempts, suspect }) => {
                 self.take(Attempt::of_claim(attempts, suspect), tag.sent_at, now, desk)
             }
-            Ok(ClaimOutcome::Done { cached }) => {
+            Ok(ClaimOutcome::Done { cached, .. }) => {
                 if let Some(asker) = claiming.asker.take() {
                     let by = if cached { DuplicateBy::Cache } else { DuplicateBy::Store };
-                    desk.observer.on_duplicate(&self.record, by);
+                    desk.observer.on_duplicate(&self.subject.record, by);
                     asker.answer(Answer::Duplicate);
                 }
                 Fate::Ends { done: true }
             }
+            Ok(ClaimOutcome::Conflict { first }) => {
+                if let Some(asker) = claiming.asker.take() {
+                    desk.observer.on_conflict(&self.subject.record, &first);
+                    tracing::warn!(
+                        origin = %self.subject.record.origin(), %first, id = %self.subject.lease.fingerprint,
+                        "a conflict: this ID was handled before with another payload"
+                    );
+                    asker.answer(Answer::Conflict(first));
+                }
+                // Whoever waits for it asks the store itself: what is true of this payload need not be of theirs.
+                Fate::Ends { done: false }
+            }
             Ok(ClaimOutcome::InFlight { remaining }) => {
                 if let Some(asker) = claiming.asker.take() {
-                    desk.observer.on_park(&self.record, Some(remaining));
+                    desk.observer.on_park(&self.subject.record, Some(remaining));
                     asker.answer(Answer::Elsewhere(remaining));
                 }
                 Fate::Ends { done: false }
@@ -150,7 +164,7 @@ impl Entry {
             // Every claim here takes over, so no store has a reason to answer this; asking again is sound.
             Ok(ClaimOutcome::Suspect { .. }) => {
                 claiming.retry_at = now + desk.pause(claiming.tries);
-                claiming.tick(self.lease, &self.record, now, desk)
+                claiming.tick(&self.subject, now, desk)
             }
             Err(error) => {
                 desk.failed("claim", &error);
@@ -160,7 +174,7 @@ impl Entry {
                     claiming.fail(BeginError::Store(error.clone()));
                 }
                 claiming.last_error = Some(error);
-                claiming.tick(self.lease, &self.record, now, desk)
+                claiming.tick(&self.subject, now, desk)
             }
         }
     }
@@ -176,25 +190,25 @@ impl Entry {
             claiming.unsure = true;
             if now < claiming.limit {
                 claiming.asker = Some(asker);
-                claiming.send(self.lease, &self.record, now, desk);
+                claiming.send(&self.subject, now, desk);
                 return Fate::Lives;
             }
             let late = Cause::new("the store takes longer to answer than a third of the lease");
             asker.answer(Answer::Failed(BeginError::Store(StoreError::Unknown(late))));
             return self.give_back(now, desk);
         }
-        let (holding, guard) = Holding::start(self.lease, attempt, asker.place, sent_at, now, desk);
+        let (holding, guard) = Holding::start(self.subject.lease, attempt, asker.place, sent_at, now, desk);
         self.phase = Phase::Holding(holding);
         // Where the asker has just gone, the undelivered guard is dropped here and gives the ID back itself.
         if asker.reply.send(Answer::Claimed(guard)).is_ok() {
-            desk.observer.on_claim(&self.record, attempt.found, attempt.suspect);
+            desk.observer.on_claim(&self.subject.record, attempt.found, attempt.suspect);
         }
         Fate::Lives
     }
 
     /// Releases what no handler was started for; the store restores what the claim found.
     fn give_back(&mut self, now: Instant, desk: &mut Desk) -> Fate {
-        self.phase = Phase::Releasing(Releasing::start(self.lease, GivenBack::Unstarted, None, now, desk));
+        self.phase = Phase::Releasing(Releasing::start(self.subject.lease, GivenBack::Unstarted, None, now, desk));
         Fate::Lives
     }
 }

@@ -4,15 +4,13 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::desk::Desk;
-use super::entry::{Entry, Fate, Phase};
+use super::entry::{Entry, Fate, Phase, Subject};
 use super::hold::Hold;
-use crate::record::Record;
-use crate::store::{CompletionOutcome, Lease, StoreError, Verdict};
+use crate::store::{CompletionOutcome, StoreError, Verdict};
 
 #[derive(Debug)]
 pub(super) struct Completing {
     pub(super) hold: Hold,
-    claimed_at: Instant,
     reply: Option<oneshot::Sender<Verdict>>,
     tries: u32,
     /// Sendings without an answer that may have been executed.
@@ -23,16 +21,14 @@ pub(super) struct Completing {
 
 impl Completing {
     pub(super) fn start(
-        lease: Lease,
-        record: &Record,
+        subject: &Subject,
         hold: Hold,
-        claimed_at: Instant,
         reply: oneshot::Sender<Verdict>,
         now: Instant,
         desk: &mut Desk,
     ) -> Self {
-        desk.complete(lease, record, claimed_at, now);
-        Self { hold, claimed_at, reply: Some(reply), tries: 1, unsure: 0, under_way: true, retry_at: now }
+        desk.complete(subject, now);
+        Self { hold, reply: Some(reply), tries: 1, unsure: 0, under_way: true, retry_at: now }
     }
 
     pub(super) fn due(&self) -> Option<Instant> {
@@ -40,17 +36,17 @@ impl Completing {
         retry.into_iter().chain(self.hold.due(None)).min()
     }
 
-    pub(super) fn tick(&mut self, lease: Lease, record: &Record, now: Instant, desk: &mut Desk) -> Fate {
+    pub(super) fn tick(&mut self, subject: &Subject, now: Instant, desk: &mut Desk) -> Fate {
         if self.hold.lost(now) {
-            desk.observer.on_lease_lost(record);
+            desk.observer.on_lease_lost(&subject.record);
         }
         if self.hold.renews(now, None) {
-            desk.renew(lease, now);
+            desk.renew(subject.lease, now);
         }
         if !self.under_way && now >= self.retry_at {
             self.tries = self.tries.saturating_add(1);
             self.under_way = true;
-            desk.complete(lease, record, self.claimed_at, now);
+            desk.complete(subject, now);
         }
         Fate::Lives
     }
@@ -72,14 +68,14 @@ impl Entry {
                 desk.failed("complete", &error);
                 completing.unsure = completing.unsure.saturating_add(u32::from(error.may_have_executed()));
                 completing.retry_at = now + desk.pause(completing.tries);
-                return completing.tick(self.lease, &self.record, now, desk);
+                return completing.tick(&self.subject, now, desk);
             }
         };
         let verdict = desk.verdict(outcome, completing.unsure, now, completing.hold.alone_until());
-        desk.observer.on_complete(&self.record, verdict);
+        desk.observer.on_complete(&self.subject.record, verdict);
         if verdict != Verdict::First {
             tracing::warn!(
-                origin = %self.record.origin(), id = %self.lease.fingerprint, ?verdict,
+                origin = %self.subject.record.origin(), id = %self.subject.lease.fingerprint, ?verdict,
                 "another attempt finished meanwhile, or may have: the effect happened twice"
             );
         }

@@ -16,8 +16,8 @@ use super::settings::Builder;
 use super::state::Inquiry;
 use crate::id::{Fingerprint, IdKey, Identity};
 use crate::observe::{DuplicateBy, Observer};
-use crate::record::{Record, TopicPartition};
-use crate::store::{SettingsError, Store};
+use crate::record::{Origin, Record, TopicPartition};
+use crate::store::{MessageDetails, PayloadHash, SettingsError, Store};
 
 /// What was found of an ID.
 #[derive(Debug)]
@@ -27,6 +27,14 @@ pub enum Begin {
     Claimed(Guard),
     /// It was handled before: drop the message.
     Duplicate,
+    /// It was handled before, but with another payload: two messages may have been given one ID, and dropping this one
+    /// would lose it. What to do is for the caller to decide; it was counted and logged. Only a store that
+    /// [keeps details](Store::keeps_details) can tell, and only of payloads that it was told:
+    /// [`begin_record`](Deduplicator::begin_record) tells the record's.
+    Conflict {
+        /// Where the one came from that was handled.
+        first: Origin,
+    },
     /// Somebody else handles it at the moment, for that long unless the lease is renewed. *Not a duplicate*: that
     /// attempt may still fail. Begin again later, and do not commit past the message meanwhile.
     InFlight(Duration),
@@ -52,6 +60,7 @@ pub enum Begin {
 ///         // Only now may the message be committed.
 ///     }
 ///     Begin::Duplicate => { /* commit: there is nothing to do */ }
+///     Begin::Conflict { first } => { /* do not commit: find out what the message at `first` was */ }
 ///     Begin::InFlight(remaining) => { /* do not commit; begin again within `remaining` */ }
 /// }
 /// # Ok(())
@@ -97,6 +106,8 @@ pub(super) struct Shared {
     pub(super) observer: Arc<dyn Observer>,
     pub(super) source: TopicPartition,
     pub(super) begun: AtomicI64,
+    /// Whether the store keeps details of messages.
+    pub(super) keeps_details: bool,
 }
 
 impl Deduplicator {
@@ -134,7 +145,7 @@ impl Deduplicator {
     ///
     /// [`BeginError`]; [`BeginError::is_retryable`] tells whether to begin again.
     pub async fn begin(&self, identity: &Identity) -> Result<Begin, BeginError> {
-        self.begin_fingerprint(self.fingerprint(identity)).await
+        self.begin_wait(identity, Duration::ZERO).await
     }
 
     /// [`begin`](Self::begin), waiting up to `limit` for the end of an attempt that has the ID in flight. Time in
@@ -148,7 +159,9 @@ impl Deduplicator {
     ///
     /// As [`begin`](Self::begin).
     pub async fn begin_wait(&self, identity: &Identity, limit: Duration) -> Result<Begin, BeginError> {
-        self.begin_record(self.fingerprint(identity), self.unnamed(), limit).await
+        let details = || MessageDetails { identity: Some(identity.detached()), payload_hash: None };
+        let message = self.shared.keeps_details.then(|| Arc::new(details()));
+        self.begin_message(self.fingerprint(identity), self.unnamed(), message, limit).await
     }
 
     /// [`begin`](Self::begin) with a fingerprint that was computed before.
@@ -165,7 +178,8 @@ impl Deduplicator {
     }
 
     /// [`begin_wait`](Self::begin_wait) for a record: its origin is kept beside the lease, and the observer is shown it.
-    /// A limit of zero does not wait.
+    /// A limit of zero does not wait. A store that [keeps details](Store::keeps_details) is told its payload, where it
+    /// has one.
     ///
     /// # Cancel safety
     ///
@@ -180,14 +194,30 @@ impl Deduplicator {
         record: Record,
         limit: Duration,
     ) -> Result<Begin, BeginError> {
+        // A record without a payload may be one whose payload was not given.
+        let payload = record.payload().filter(|_| self.shared.keeps_details);
+        let message = payload.map(|payload| {
+            Arc::new(MessageDetails { identity: None, payload_hash: Some(PayloadHash::of(Some(payload))) })
+        });
+        self.begin_message(fingerprint, record, message, limit).await
+    }
+
+    async fn begin_message(
+        &self,
+        fingerprint: Fingerprint,
+        record: Record,
+        message: Option<Arc<MessageDetails>>,
+        limit: Duration,
+    ) -> Result<Begin, BeginError> {
         let started = Instant::now();
         let mut tries = 0;
         loop {
-            let answer = self.ask(fingerprint, record.clone()).await?;
+            let answer = self.ask(fingerprint, record.clone(), message.clone()).await?;
             let left = limit.saturating_sub(started.elapsed());
             match answer {
                 Answer::Claimed(guard) => return Ok(Begin::Claimed(guard.delivered())),
                 Answer::Duplicate => return Ok(Begin::Duplicate),
+                Answer::Conflict(first) => return Ok(Begin::Conflict { first }),
                 Answer::Failed(error) => return Err(error),
                 Answer::Elsewhere(remaining) | Answer::Here(remaining, _) if left.is_zero() => {
                     return Ok(Begin::InFlight(remaining));
@@ -199,6 +229,8 @@ impl Deduplicator {
                     sleep(pause.min(remaining.max(Duration::from_millis(1))).min(left)).await;
                 }
                 Answer::Here(remaining, mut ended) => match timeout(left, ended.wait_for(|done| *done)).await {
+                    // The store compares the payloads.
+                    Ok(Ok(_)) if message.is_some() => {}
                     Ok(Ok(_)) => {
                         self.shared.observer.on_duplicate(&record, DuplicateBy::Process);
                         return Ok(Begin::Duplicate);
@@ -231,11 +263,16 @@ impl Deduplicator {
         answer.await.unwrap_or(Ok(()))
     }
 
-    async fn ask(&self, fingerprint: Fingerprint, record: Record) -> Result<Answer, BeginError> {
+    async fn ask(
+        &self,
+        fingerprint: Fingerprint,
+        record: Record,
+        message: Option<Arc<MessageDetails>>,
+    ) -> Result<Answer, BeginError> {
         // The place for the guard's last word is kept from the beginning, so that saying it never has to wait.
         let place = self.shared.end.clone().reserve_owned().await.map_err(|_| BeginError::ShutDown)?;
         let (reply, answer) = oneshot::channel();
-        let inquiry = Inquiry { fingerprint, record, asker: Asker { reply, place } };
+        let inquiry = Inquiry { fingerprint, record, message, asker: Asker { reply, place } };
         self.shared.ask.send(inquiry).await.map_err(|_| BeginError::ShutDown)?;
         answer.await.map_err(|_| BeginError::ShutDown)
     }

@@ -7,10 +7,10 @@ use rand::rngs::StdRng;
 use tokio::time::{Duration, Instant};
 
 use super::batches::Batches;
+use super::entry::Subject;
 use super::{backoff, settings::Settings};
 use crate::id::Fingerprint;
 use crate::observe::Observer;
-use crate::record::Record;
 use crate::store::{Claim, Completion, GivenBack, Lease, Release, Store, StoreError, Token, Verdict};
 
 /// What a request carries through the store and back.
@@ -56,16 +56,17 @@ impl Desk {
     }
 
     /// Only an ID whose handler starts directly afterwards is claimed here, so every claim may take over.
-    pub(super) fn claim(&mut self, lease: Lease, record: &Record, now: Instant) {
-        self.batches
-            .claims
-            .push(Tag { lease, sent_at: now }, Claim { lease, takes_over: true, origin: record.origin() });
+    pub(super) fn claim(&mut self, subject: &Subject, now: Instant) {
+        let Subject { lease, record, message, .. } = subject;
+        let claim = Claim { lease: *lease, takes_over: true, origin: record.origin(), message: message.clone() };
+        self.batches.claims.push(Tag { lease: *lease, sent_at: now }, claim);
     }
 
-    /// Records an ID whose claim was first sent at `claimed_at`.
-    pub(super) fn complete(&mut self, lease: Lease, record: &Record, claimed_at: Instant, now: Instant) {
-        let held_for = now.saturating_duration_since(claimed_at);
-        self.batches.complete(Tag { lease, sent_at: now }, Completion { lease, origin: record.origin(), held_for });
+    pub(super) fn complete(&mut self, subject: &Subject, now: Instant) {
+        let Subject { lease, record, message, claimed_at } = subject;
+        let held_for = now.saturating_duration_since(*claimed_at);
+        let completion = Completion { lease: *lease, origin: record.origin(), held_for, message: message.clone() };
+        self.batches.complete(Tag { lease: *lease, sent_at: now }, completion);
     }
 
     pub(super) fn renew(&mut self, lease: Lease, now: Instant) {

@@ -1,5 +1,7 @@
 //! One ID that this process has in flight.
 
+use std::sync::Arc;
+
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant};
 
@@ -9,20 +11,28 @@ use super::desk::Desk;
 use super::holding::Holding;
 use super::releasing::Releasing;
 use crate::record::Record;
-use crate::store::Lease;
+use crate::store::{Lease, MessageDetails};
 
 /// One ID in flight here: while it exists, this process asks the store for that ID under no other token.
 #[derive(Debug)]
 pub(super) struct Entry {
-    pub(super) lease: Lease,
-    pub(super) record: Record,
-    /// When its claim was first sent.
-    pub(super) claimed_at: Instant,
+    pub(super) subject: Subject,
     pub(super) phase: Phase,
     /// Under which time it stands in the schedule.
     pub(super) due: Option<Instant>,
     /// Tells who waits for its end: `true` for done; closed without a word for given back.
     ended: Option<watch::Sender<bool>>,
+}
+
+/// What an entry is about; it stays the same in all phases.
+#[derive(Debug)]
+pub(super) struct Subject {
+    pub(super) lease: Lease,
+    pub(super) record: Record,
+    /// What the message says of itself, for a store that keeps it.
+    pub(super) message: Option<Arc<MessageDetails>>,
+    /// When the claim was first sent.
+    pub(super) claimed_at: Instant,
 }
 
 #[derive(Debug)]
@@ -50,8 +60,8 @@ pub(super) enum Fate {
 }
 
 impl Entry {
-    pub(super) fn new(lease: Lease, record: Record, claiming: Claiming, now: Instant) -> Self {
-        Self { lease, record, claimed_at: now, phase: Phase::Claiming(claiming), due: None, ended: None }
+    pub(super) fn new(subject: Subject, claiming: Claiming) -> Self {
+        Self { subject, phase: Phase::Claiming(claiming), due: None, ended: None }
     }
 
     /// A signal of this entry's end.
@@ -89,10 +99,10 @@ impl Entry {
     /// Does what has become due.
     pub(super) fn tick(&mut self, now: Instant, desk: &mut Desk) -> Fate {
         match &mut self.phase {
-            Phase::Claiming(claiming) => claiming.tick(self.lease, &self.record, now, desk),
-            Phase::Holding(holding) => holding.tick(self.lease, &self.record, now, desk),
-            Phase::Completing(completing) => completing.tick(self.lease, &self.record, now, desk),
-            Phase::Releasing(releasing) => releasing.tick(self.lease, now, desk),
+            Phase::Claiming(claiming) => claiming.tick(&self.subject, now, desk),
+            Phase::Holding(holding) => holding.tick(&self.subject, now, desk),
+            Phase::Completing(completing) => completing.tick(&self.subject, now, desk),
+            Phase::Releasing(releasing) => releasing.tick(self.subject.lease, now, desk),
         }
     }
 }

@@ -6,12 +6,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::completing::Completing;
 use super::desk::{Desk, Tag};
-use super::entry::{Entry, Fate, Phase};
+use super::entry::{Entry, Fate, Phase, Subject};
 use super::guard::{Attempt, Ending, Guard, How};
 use super::hold::Hold;
 use super::releasing::Releasing;
 use crate::observe::FailureKind;
-use crate::record::Record;
 use crate::store::{GivenBack, Lease, RenewOutcome, StoreError};
 
 #[derive(Debug)]
@@ -44,17 +43,17 @@ impl Holding {
         self.hold.due(Some(self.renewed_until))
     }
 
-    pub(super) fn tick(&mut self, lease: Lease, record: &Record, now: Instant, desk: &mut Desk) -> Fate {
+    pub(super) fn tick(&mut self, subject: &Subject, now: Instant, desk: &mut Desk) -> Fate {
         if self.hold.lost(now) {
             self.cancelled.cancel();
-            desk.observer.on_lease_lost(record);
+            desk.observer.on_lease_lost(&subject.record);
             tracing::warn!(
-                origin = %record.origin(), id = %lease.fingerprint,
+                origin = %subject.record.origin(), id = %subject.lease.fingerprint,
                 "a lease could not be renewed in time: another worker may handle this message as well"
             );
         }
         if self.hold.renews(now, Some(self.renewed_until)) {
-            desk.renew(lease, now);
+            desk.renew(subject.lease, now);
         }
         Fate::Lives
     }
@@ -97,18 +96,22 @@ impl Entry {
         let Holding { attempt, started_at, .. } = *holding;
         let releasing = match how {
             How::Completed(reply) => {
-                desk.observer.on_handled(&self.record, attempt.number, now.saturating_duration_since(started_at));
+                desk.observer.on_handled(
+                    &self.subject.record,
+                    attempt.number,
+                    now.saturating_duration_since(started_at),
+                );
                 let hold = std::mem::replace(&mut holding.hold, Hold::new(now, desk.lease));
-                let completing = Completing::start(self.lease, &self.record, hold, self.claimed_at, reply, now, desk);
+                let completing = Completing::start(&self.subject, hold, reply, now, desk);
                 self.phase = Phase::Completing(completing);
                 return Fate::Lives;
             }
             How::Failed(reply) => {
-                desk.observer.on_failure(&self.record, attempt.number, FailureKind::Retryable);
+                desk.observer.on_failure(&self.subject.record, attempt.number, FailureKind::Retryable);
                 let given_back = GivenBack::Failed { attempts: attempt.number };
-                Releasing::start(self.lease, given_back, reply, now, desk)
+                Releasing::start(self.subject.lease, given_back, reply, now, desk)
             }
-            How::GivenBack(reply) => Releasing::start(self.lease, GivenBack::Unstarted, reply, now, desk),
+            How::GivenBack(reply) => Releasing::start(self.subject.lease, GivenBack::Unstarted, reply, now, desk),
         };
         self.phase = Phase::Releasing(releasing);
         Fate::Lives

@@ -1,7 +1,7 @@
 //! De-duplication without a broker: [`Deduplicator`] for any loop, [`DedupLayer`] for any `tower` service.
 //!
 //! ```text
-//! begin ─▶ Duplicate | InFlight | Claimed(guard) ─▶ handle ─▶ guard.complete ─▶ commit
+//! begin ─▶ Duplicate | Conflict | InFlight | Claimed(guard) ─▶ handle ─▶ guard.complete ─▶ commit
 //! ```
 //!
 //! The lines that decide: *claimed, duplicate or in flight* in `claiming.rs`, *how a guard ends* in `holding.rs`,

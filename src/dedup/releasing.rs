@@ -80,7 +80,7 @@ impl Entry {
             Err(error) => {
                 desk.failed("release", &error);
                 releasing.retry_at = now + desk.pause(releasing.tries);
-                releasing.tick(self.lease, now, desk)
+                releasing.tick(self.subject.lease, now, desk)
             }
         }
     }

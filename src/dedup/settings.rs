@@ -124,7 +124,16 @@ impl Builder {
         let (stop, shutdowns) = mpsc::channel(1);
         let state = State::new(Desk::new(&store, &settings, Instant::now()));
         let Settings { id_key, observer, source, .. } = settings;
-        let shared = Shared { ask, end, stop, id_key, observer, source, begun: AtomicI64::new(0) };
+        let shared = Shared {
+            ask,
+            end,
+            stop,
+            id_key,
+            observer,
+            source,
+            begun: AtomicI64::new(0),
+            keeps_details: store.keeps_details(),
+        };
         let actor = Actor { state, inquiries, endings, shutdowns, max_in_flight };
         Ok((Deduplicator::new_shared(shared), actor))
     }

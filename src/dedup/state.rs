@@ -3,24 +3,26 @@
 
 use std::collections::hash_map::{Entry as Slot, HashMap};
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use super::batches::Answered;
 use super::claiming::{Answer, Asker, Claiming};
 use super::desk::{Desk, Tag};
-use super::entry::{Entry, Fate, Phase};
+use super::entry::{Entry, Fate, Phase, Subject};
 use super::error::BeginError;
 use super::guard::Ending;
 use crate::id::Fingerprint;
 use crate::record::Record;
-use crate::store::Lease;
+use crate::store::{Lease, MessageDetails};
 
 /// A wish to begin an ID.
 #[derive(Debug)]
 pub(super) struct Inquiry {
     pub(super) fingerprint: Fingerprint,
     pub(super) record: Record,
+    pub(super) message: Option<Arc<MessageDetails>>,
     pub(super) asker: Asker,
 }
 
@@ -49,7 +51,7 @@ impl State {
 
     /// Claims an ID, unless this process has it in flight already: then the store is not asked.
     pub(super) fn begin(&mut self, inquiry: Inquiry, now: Instant) {
-        let Inquiry { fingerprint, record, asker } = inquiry;
+        let Inquiry { fingerprint, record, message, asker } = inquiry;
         if asker.reply.is_closed() {
             return;
         }
@@ -65,8 +67,9 @@ impl State {
             }
             Slot::Vacant(slot) => {
                 let lease = self.desk.draw(fingerprint);
-                let claiming = Claiming::start(asker, lease, &record, now, &mut self.desk);
-                schedule(&mut self.schedule, slot.insert(Entry::new(lease, record, claiming, now)));
+                let subject = Subject { lease, record, message, claimed_at: now };
+                let claiming = Claiming::start(asker, &subject, now, &mut self.desk);
+                schedule(&mut self.schedule, slot.insert(Entry::new(subject, claiming)));
             }
         }
     }
@@ -107,7 +110,7 @@ impl State {
         for fingerprint in due {
             if let Some(entry) = self.entries.get_mut(&fingerprint) {
                 entry.due = None;
-                let lease = entry.lease;
+                let lease = entry.subject.lease;
                 self.apply(lease, |entry, desk| entry.tick(now, desk));
             }
         }
@@ -118,7 +121,7 @@ impl State {
     pub(super) fn close(&mut self, now: Instant) {
         self.closing = true;
         let claiming = |entry: &&mut Entry| matches!(entry.phase, Phase::Claiming(_));
-        let leases: Vec<Lease> = self.entries.values_mut().filter(claiming).map(|entry| entry.lease).collect();
+        let leases: Vec<Lease> = self.entries.values_mut().filter(claiming).map(|entry| entry.subject.lease).collect();
         for lease in leases {
             self.apply(lease, |entry, desk| {
                 if let Phase::Claiming(claiming) = &mut entry.phase {
@@ -131,7 +134,9 @@ impl State {
 
     /// Lets an event act on the entry that holds this token; without one the event is stale.
     fn apply(&mut self, lease: Lease, event: impl FnOnce(&mut Entry, &mut Desk) -> Fate) {
-        let Some(entry) = self.entries.get_mut(&lease.fingerprint).filter(|entry| entry.lease == lease) else { return };
+        let Some(entry) = self.entries.get_mut(&lease.fingerprint).filter(|entry| entry.subject.lease == lease) else {
+            return;
+        };
         match event(entry, &mut self.desk) {
             Fate::Lives => schedule(&mut self.schedule, entry),
             Fate::Ends { done } => {
@@ -154,10 +159,10 @@ fn schedule(schedule: &mut BTreeSet<(Instant, Fingerprint)>, entry: &mut Entry) 
         return;
     }
     if let Some(due) = entry.due {
-        schedule.remove(&(due, entry.lease.fingerprint));
+        schedule.remove(&(due, entry.subject.lease.fingerprint));
     }
     if let Some(next) = next {
-        schedule.insert((next, entry.lease.fingerprint));
+        schedule.insert((next, entry.subject.lease.fingerprint));
     }
     entry.due = next;
 }

@@ -46,7 +46,8 @@ impl Engine {
         let tries = tries + 1;
         let Some(lease) = work.lease(token) else { return };
         // A takeover counts as a start, so only a known suspect is taken over, and only when its handler starts directly.
-        let claim = Claim { lease, takes_over: head && work.suspected.is_some(), origin: work.record.origin() };
+        let takes_over = head && work.suspected.is_some();
+        let claim = Claim { lease, takes_over, origin: work.record.origin(), message: work.message.clone() };
         self.enter(id, Stage::Claiming { again_at: None, tries });
         self.out.push(Action::Claim { work: id, claim });
     }
@@ -84,8 +85,9 @@ impl Engine {
                     self.unparked(id);
                 }
             }
-            Ok(ClaimOutcome::Done { cached: true }) => self.settle_duplicate(id, DuplicateBy::Cache),
-            Ok(ClaimOutcome::Done { cached: false }) => self.settle_duplicate(id, DuplicateBy::Store),
+            Ok(ClaimOutcome::Done { cached: true, .. }) => self.settle_duplicate(id, DuplicateBy::Cache),
+            Ok(ClaimOutcome::Done { cached: false, .. }) => self.settle_duplicate(id, DuplicateBy::Store),
+            Ok(ClaimOutcome::Conflict { first }) => self.conflicting(id, first),
             Ok(ClaimOutcome::InFlight { remaining }) => self.in_flight_elsewhere(id, Some(remaining)),
             // A takeover is not answered so; if it is, ask again in a while rather than at once.
             Ok(ClaimOutcome::Suspect { .. }) if took_over => self.in_flight_elsewhere(id, Some(LONGEST_DELAY)),

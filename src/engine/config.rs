@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::ConflictPolicy;
 use crate::store::{LeaseTerms, SettingsError};
 
 /// The greatest limit on records in flight: each has a slot, whose number fits into the low bits of a
@@ -38,6 +39,8 @@ pub struct EngineConfig {
     pub commit_interval: Duration,
     /// After how many settled records of a partition its offset is committed earlier. Default 10,000.
     pub commit_records: usize,
+    /// What happens to a record whose ID was handled before with another payload. Default: its partition stops.
+    pub conflict_policy: ConflictPolicy,
 }
 
 impl Default for EngineConfig {
@@ -54,6 +57,7 @@ impl Default for EngineConfig {
             max_claims_ahead: 1024,
             commit_interval: Duration::from_secs(1),
             commit_records: 10_000,
+            conflict_policy: ConflictPolicy::default(),
         }
     }
 }

@@ -1,11 +1,12 @@
 //! What the engine is told.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::id::{Fingerprint, NoMessageId};
 use crate::observe::FailureKind;
 use crate::record::{Epoch, Offset, Record, TopicPartition};
-use crate::store::{ClaimOutcome, CompletionOutcome, ReleaseOutcome, RenewOutcome, StoreError, Token};
+use crate::store::{ClaimOutcome, CompletionOutcome, MessageDetails, ReleaseOutcome, RenewOutcome, StoreError, Token};
 
 use super::WorkId;
 
@@ -22,7 +23,12 @@ pub struct Assignment {
 #[derive(Clone, Debug)]
 pub enum Identified {
     /// It has an ID: claim it before the handler starts.
-    Id(Fingerprint),
+    Id {
+        /// What the store knows it by.
+        fingerprint: Fingerprint,
+        /// What the message says of itself, for a store that [keeps details](crate::store::Store::keeps_details).
+        message: Option<Arc<MessageDetails>>,
+    },
     /// The local cache knows that it was handled: it settles as a duplicate.
     Cached(Fingerprint),
     /// It has none, and the policy says: handle it without de-duplication.

@@ -159,7 +159,8 @@ impl Engine {
         let Stage::Completing { sendings, unsure, .. } = work.stage else { return };
         let Some(lease) = work.hold.and_then(|hold| work.lease(hold.token)) else { return };
         let held_for = self.now.saturating_sub(work.claimed_at);
-        let completion = Completion { lease, origin: work.record.origin(), held_for };
+        let message = work.message.clone();
+        let completion = Completion { lease, origin: work.record.origin(), held_for, message };
         self.enter(id, Stage::Completing { again_at: None, sendings: sendings + 1, unsure });
         self.out.push(Action::Complete { work: id, completion });
     }

@@ -55,11 +55,12 @@ impl Engine {
 
     fn admit(&mut self, index: usize, arrival: Arrival) {
         let Arrival { record, identified } = arrival;
-        let (fingerprint, stage, cached) = match identified {
-            Identified::Id(fingerprint) => (Some(fingerprint), Stage::Queued, false),
-            Identified::Cached(fingerprint) => (Some(fingerprint), Stage::Queued, true),
-            Identified::Process => (None, Stage::Held, false),
-            Identified::Stop(stop) => (None, Stage::Unusable(format!("{}: {stop}", stop.problem)), false),
+        let cached = matches!(identified, Identified::Cached(_));
+        let (fingerprint, message, stage) = match identified {
+            Identified::Id { fingerprint, message } => (Some(fingerprint), message, Stage::Queued),
+            Identified::Cached(fingerprint) => (Some(fingerprint), None, Stage::Queued),
+            Identified::Process => (None, None, Stage::Held),
+            Identified::Stop(stop) => (None, None, Stage::Unusable(format!("{}: {stop}", stop.problem))),
         };
         self.created += 1;
         let entry = self.works.vacant_entry();
@@ -69,6 +70,7 @@ impl Engine {
             id,
             record,
             fingerprint,
+            message,
             part: index,
             stage,
             token: None,

@@ -9,6 +9,7 @@
 //! | decision | where |
 //! |---|---|
 //! | duplicate or not | [`Engine::claimed`], in `claim.rs`: only [`ClaimOutcome::Done`](crate::store::ClaimOutcome::Done) settles |
+//! | same ID, other payload | [`Engine::conflicting`], in `conflict.rs` |
 //! | same ID twice in this process | `owners.rs` |
 //! | start the handler or not | [`Engine::pump`], in `lane.rs`, and [`Engine::may_start`], in `handle.rs` |
 //! | retry or not | [`Engine::failed`], in `handle.rs` |
@@ -21,6 +22,7 @@ mod action;
 mod claim;
 mod commit;
 mod config;
+mod conflict;
 mod drain;
 mod event;
 mod handle;
@@ -50,6 +52,7 @@ use crate::store::Token;
 
 pub use action::Action;
 pub use config::EngineConfig;
+pub use conflict::{ConflictPolicy, MessageConflict};
 pub use event::{Arrival, Assignment, Event, Identified};
 
 use drain::Drain;

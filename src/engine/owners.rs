@@ -69,19 +69,29 @@ impl Engine {
     /// A record gives up its ID without having handled it: those that waited try themselves, heads of lanes first come.
     pub(super) fn disown(&mut self, fingerprint: Fingerprint, id: WorkId) {
         for waiting in self.owners.release(fingerprint, id) {
-            if self.work(waiting).is_some_and(|work| work.stage == Stage::Waiting) {
-                self.enter(waiting, Stage::Queued);
-                if let Some(part) = self.work(waiting).map(|work| work.part) {
-                    self.dirty.push_back(part);
-                }
+            self.try_itself(waiting);
+        }
+    }
+
+    fn try_itself(&mut self, waiting: WorkId) {
+        if self.work(waiting).is_some_and(|work| work.stage == Stage::Waiting) {
+            self.enter(waiting, Stage::Queued);
+            if let Some(part) = self.work(waiting).map(|work| work.part) {
+                self.dirty.push_back(part);
             }
         }
     }
 
-    /// An ID was recorded as done by this process: everybody who waited for it is a duplicate.
+    /// An ID was recorded as done by this process, or found to be: everybody who waited for it is a duplicate, unless
+    /// its payload says otherwise. Then the store is asked, which names the first one.
     pub(super) fn owner_done(&mut self, fingerprint: Fingerprint, id: WorkId) {
+        let handled = self.work(id).and_then(|work| work.message.clone());
         for waiting in self.owners.release(fingerprint, id) {
-            self.settle_duplicate(waiting, DuplicateBy::Process);
+            let message = self.work(waiting).and_then(|work| work.message.as_ref());
+            match handled.as_ref().zip(message).is_some_and(|(handled, message)| handled.contradicts(message)) {
+                true => self.try_itself(waiting),
+                false => self.settle_duplicate(waiting, DuplicateBy::Process),
+            }
         }
     }
 }

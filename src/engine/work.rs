@@ -1,10 +1,11 @@
 //! One record's way through the engine.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::id::Fingerprint;
 use crate::record::Record;
-use crate::store::{GivenBack, Lease, Token};
+use crate::store::{GivenBack, Lease, MessageDetails, Token};
 
 use super::WorkId;
 
@@ -81,6 +82,8 @@ pub(super) struct Work {
     pub(super) record: Record,
     /// `None`: handled without de-duplication, by policy.
     pub(super) fingerprint: Option<Fingerprint>,
+    /// What the message says of itself, where the store keeps it.
+    pub(super) message: Option<Arc<MessageDetails>>,
     /// Index of its assignment's state.
     pub(super) part: usize,
     pub(super) stage: Stage,

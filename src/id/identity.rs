@@ -101,6 +101,16 @@ impl Identity {
         Self { scope, id, replay: 0 }
     }
 
+    /// The same identity in memory of its own: it does not keep the record alive that it was found in.
+    pub(crate) fn detached(&self) -> Self {
+        let scope = match &self.scope {
+            Scope::Header(value) => Scope::Header(Bytes::copy_from_slice(value)),
+            scope => scope.clone(),
+        };
+        let id = MessageId { kind: self.id.kind, bytes: Bytes::copy_from_slice(&self.id.bytes) };
+        Self { scope, id, replay: self.replay }
+    }
+
     /// Feeds the canonical encoding to a hasher, part by part: [`IdKey::fingerprint`](super::IdKey::fingerprint)
     /// defines it. Different identities have different encodings: what may vary in length is either counted or last.
     pub(crate) fn encode(&self, mut feed: impl FnMut(&[u8])) {
@@ -115,6 +125,29 @@ impl Identity {
         feed(&self.replay.to_le_bytes());
         feed(&[self.id.kind as u8]);
         feed(&self.id.bytes);
+    }
+}
+
+#[cfg(feature = "redis")]
+impl Identity {
+    /// Reads what [`encode`](Self::encode) wrote; `None` where it is something else.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (&[1, scope_kind], bytes) = bytes.split_first_chunk()? else { return None };
+        let (length, bytes) = bytes.split_first_chunk()?;
+        let (scope, bytes) = bytes.split_at_checked(u64::from_le_bytes(*length).try_into().ok()?)?;
+        let (replay, bytes) = bytes.split_first_chunk()?;
+        let (&kind, id) = bytes.split_first()?;
+        let text = |bytes| std::str::from_utf8(bytes).ok().map(Arc::from);
+        let scope = match scope_kind {
+            b't' => Scope::Topic(text(scope)?),
+            b'h' => Scope::Header(Bytes::copy_from_slice(scope)),
+            b'n' => Scope::Name(text(scope)?),
+            _ => return None,
+        };
+        let kinds = [Kind::Bytes, Kind::Number, Kind::Content, Kind::Coordinates];
+        let kind = kinds.into_iter().find(|known| *known as u8 == kind)?;
+        let id = MessageId::of_kind(kind, Bytes::copy_from_slice(id));
+        Some(Self { scope, id, replay: u64::from_le_bytes(*replay) })
     }
 }
 
@@ -168,4 +201,27 @@ pub enum IdProblem {
         /// What is wrong with it.
         problem: &'static str,
     },
+}
+
+#[cfg(all(test, feature = "redis"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_reads_as_it_was_encoded() {
+        let scopes =
+            [Scope::Topic("orders".into()), Scope::Header(Bytes::from_static(b"\0\xff")), Scope::Name("".into())];
+        for scope in scopes {
+            for kind in [Kind::Bytes, Kind::Number, Kind::Content, Kind::Coordinates] {
+                let id = MessageId::of_kind(kind, &b"an ID\0"[..]);
+                let identity = Identity { scope: scope.clone(), id, replay: 7 };
+                let mut bytes = Vec::new();
+                identity.encode(|part| bytes.extend_from_slice(part));
+                assert_eq!(Identity::decode(&bytes), Some(identity));
+                assert_eq!(Identity::decode(&bytes[..8]), None);
+            }
+        }
+        assert_eq!(Identity::decode(b""), None);
+        assert_eq!(Identity::decode(&[2; 40]), None);
+    }
 }

@@ -16,6 +16,9 @@
 //! | `RedisStore` (feature `redis`) | shared by all workers of a namespace |
 //! | [`Cached`] | a local cache of done IDs in front of either |
 //!
+//! An exact store ([`MemoryStore::exact`]) also keeps what a message says of itself ([`MessageDetails`]), and tells a
+//! [conflict](ClaimOutcome::Conflict): another payload under a done ID.
+//!
 //! Three rules carry the whole promise:
 //!
 //! * *In flight elsewhere is not a duplicate.* Only [`ClaimOutcome::Done`] lets an offset settle.
@@ -24,6 +27,7 @@
 //! * *Complete always writes done*, whoever holds the lease: the effect did happen.
 
 mod cache;
+mod details;
 mod error;
 mod memory;
 #[cfg(feature = "redis")]
@@ -37,6 +41,7 @@ use futures_util::future::BoxFuture;
 #[cfg(feature = "redis")]
 pub use self::redis::{DoneMode, RedisStore, RedisStoreBuilder};
 pub use cache::{Cached, DoneCache};
+pub use details::{DoneRecord, MessageDetails, PayloadHash};
 pub use error::{Cause, OpenError, StoreError};
 pub use memory::MemoryStore;
 pub use settings::{Agreement, LeaseTerms, SettingsError};
@@ -71,6 +76,12 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
 
     /// How the store keeps done IDs, as the namespace's [`Agreement`] names it.
     fn mode(&self) -> &'static str;
+
+    /// Whether the store keeps what a message says of itself ([`MessageDetails`]), so that it can tell a conflict and
+    /// the first one's coordinates. Only then does a caller compute it: default false, and then nothing is computed.
+    fn keeps_details(&self) -> bool {
+        false
+    }
 
     /// How long claims hold and done IDs are remembered.
     fn terms(&self) -> LeaseTerms;

@@ -1,8 +1,10 @@
 //! What a store is asked, and what it answers.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::{DoneRecord, MessageDetails};
 use crate::id::Fingerprint;
 use crate::record::Origin;
 
@@ -58,6 +60,9 @@ pub struct Claim {
     pub takes_over: bool,
     /// Where the record came from; kept beside the lease for reports of overruns.
     pub origin: Origin,
+    /// What the message says of itself; always `None` for a store that does not
+    /// [keep details](super::Store::keeps_details).
+    pub message: Option<Arc<MessageDetails>>,
 }
 
 /// What a claim found.
@@ -75,6 +80,15 @@ pub enum ClaimOutcome {
     Done {
         /// Whether the local cache knew it; otherwise the store said so.
         cached: bool,
+        /// Where the first one came from, where the store keeps that.
+        first: Option<Origin>,
+    },
+    /// Handled before under the same ID, but with another payload. Not simply a duplicate: two messages may have been
+    /// given one ID, and this one would be lost. Only a store that [keeps details](super::Store::keeps_details) answers
+    /// so. No lease is held.
+    Conflict {
+        /// Where the first one came from.
+        first: Origin,
     },
     /// Another token holds the lease: not a duplicate. Ask again when the time is up, or earlier.
     InFlight {
@@ -99,6 +113,9 @@ pub struct Completion {
     /// some change in the store, and is completed after it, is known by that. Each sending tells it anew. It is never
     /// zero for a real claim: a request and its answer lie in between.
     pub held_for: Duration,
+    /// What the message says of itself; always `None` for a store that does not
+    /// [keep details](super::Store::keeps_details).
+    pub message: Option<Arc<MessageDetails>>,
 }
 
 /// What a completion found. The ID is done in either case.
@@ -184,6 +201,8 @@ pub enum State {
     Done {
         /// How long the ID is still remembered.
         remaining: Duration,
+        /// What the store kept of the first one that was handled; `None` where it keeps no details.
+        record: Option<Arc<DoneRecord>>,
     },
     /// Written by a version of hapax that this one cannot read: treated as in flight elsewhere.
     Unreadable,

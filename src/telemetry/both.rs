@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Log, Metrics};
 use crate::observe::{DuplicateBy, FailureKind, Observer};
-use crate::record::{Epoch, Offset, Record, TopicPartition};
+use crate::record::{Epoch, Offset, Origin, Record, TopicPartition};
 use crate::store::{StoreError, Verdict};
 
 /// Counts and logs: the observer of a consumer that was given no other.
@@ -42,6 +42,7 @@ both! {
     on_delivered(partition: &TopicPartition, records: usize);
     on_claim(record: &Record, attempts: u32, suspect: bool);
     on_duplicate(record: &Record, by: DuplicateBy);
+    on_conflict(record: &Record, first: &Origin);
     on_park(record: &Record, remaining: Option<Duration>);
     on_handled(record: &Record, attempt: u32, took: Duration);
     on_failure(record: &Record, attempt: u32, kind: FailureKind);

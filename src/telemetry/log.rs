@@ -5,7 +5,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use crate::observe::{DuplicateBy, Observer};
-use crate::record::{Epoch, Offset, Record, TopicPartition};
+use crate::record::{Epoch, Offset, Origin, Record, TopicPartition};
 use crate::store::{StoreError, Verdict};
 
 /// Writes what matters through `tracing`. Never an ID, a key or a payload.
@@ -21,6 +21,13 @@ impl Observer for Log {
 
     fn on_duplicate(&self, record: &Record, by: DuplicateBy) {
         tracing::trace!(origin = %record.origin(), ?by, "dropped a duplicate");
+    }
+
+    fn on_conflict(&self, record: &Record, first: &Origin) {
+        tracing::warn!(
+            origin = %record.origin(), %first,
+            "a conflict: its message ID was handled before with another payload"
+        );
     }
 
     fn on_park(&self, record: &Record, remaining: Option<Duration>) {

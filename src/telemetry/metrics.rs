@@ -10,7 +10,7 @@ use parking_lot::RwLock;
 
 use super::names::{self, Kind};
 use crate::observe::{DuplicateBy, FailureKind, Observer};
-use crate::record::{Epoch, Offset, Record, TopicPartition};
+use crate::record::{Epoch, Offset, Origin, Record, TopicPartition};
 use crate::store::{StoreError, Verdict};
 
 /// Counts every decision through the `metrics` facade.
@@ -104,6 +104,10 @@ impl Observer for Metrics {
             DuplicateBy::Store => store.increment(1),
             DuplicateBy::Process => process.increment(1),
         }
+    }
+
+    fn on_conflict(&self, record: &Record, _first: &Origin) {
+        count(names::CONFLICTS, record.topic());
     }
 
     fn on_park(&self, record: &Record, _remaining: Option<Duration>) {

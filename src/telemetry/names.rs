@@ -37,6 +37,7 @@ metrics! {
     DELIVERED = Counter "hapax_records_delivered_total" ["topic"] "Records that arrived from the source.";
     HANDLED = Counter "hapax_records_handled_total" ["topic"] "Records whose handler's effect succeeded.";
     DUPLICATES = Counter "hapax_duplicates_total" ["topic", "by"] "Records dropped as duplicates, by who recognised them: cache, store or process.";
+    CONFLICTS = Counter "hapax_conflicts_total" ["topic"] "Records whose ID was handled before with another payload.";
     ATTEMPTS_FAILED = Counter "hapax_attempts_failed_total" ["topic", "kind"] "Failed attempts of handlers, by kind: retryable, fatal, unavailable, panicked or timed_out.";
     HANDLER_SECONDS = Histogram "hapax_handler_duration_seconds" ["topic"] "How long successful attempts of handlers took.";
     COMPLETIONS = Counter "hapax_completions_total" ["topic", "verdict"] "Effects recorded as done, by verdict: first, overrun (a repeated effect) or possible_overrun.";

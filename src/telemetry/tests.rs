@@ -7,7 +7,7 @@ use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshot};
 
 use super::{Telemetry, names};
 use crate::observe::{DuplicateBy, FailureKind, Observer};
-use crate::record::{Epoch, Record, TopicPartition};
+use crate::record::{Epoch, Origin, Record, TopicPartition};
 use crate::store::{Cause, StoreError, Verdict};
 
 /// Lets every decision happen once.
@@ -22,6 +22,7 @@ fn observed() -> Snapshot {
         telemetry.on_claim(&record, 0, false);
         telemetry.on_claim(&record, 1, true);
         telemetry.on_duplicate(&record, DuplicateBy::Store);
+        telemetry.on_conflict(&record, &Origin { partition: partition.clone(), offset: 7 });
         telemetry.on_park(&record, Some(Duration::from_secs(1)));
         telemetry.on_handled(&record, 1, Duration::from_millis(5));
         telemetry.on_failure(&record, 1, FailureKind::Panicked);
@@ -65,6 +66,7 @@ fn decisions_are_counted() {
     assert_eq!(value(names::SUSPECTS, ""), Some(DebugValue::Counter(1)));
     assert_eq!(value(names::DUPLICATES, "store"), Some(DebugValue::Counter(1)));
     assert_eq!(value(names::DUPLICATES, "cache"), Some(DebugValue::Counter(0)));
+    assert_eq!(value(names::CONFLICTS, "orders"), Some(DebugValue::Counter(1)));
     assert_eq!(value(names::COMPLETIONS, "overrun"), Some(DebugValue::Counter(1)));
     assert_eq!(value(names::ATTEMPTS_FAILED, "panicked"), Some(DebugValue::Counter(1)));
     assert_eq!(value(names::STORE_ERRORS, "unavailable"), Some(DebugValue::Counter(1)));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use hapax::consumer::{Consumer, ConsumerBuilder, Failure, Handler};
 use hapax::error::RunError;
 use hapax::observe::{DuplicateBy, FailureKind, Observer};
-use hapax::record::{Epoch, Offset, Record, TopicPartition};
+use hapax::record::{Epoch, Offset, Origin, Record, TopicPartition};
 use hapax::store::{LeaseTerms, RedisStore, RedisStoreBuilder, StoreError, Verdict};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -31,6 +31,8 @@ pub enum Entry {
     Failed(Place, u32, FailureKind),
     Completed(Place),
     Duplicate(Place),
+    /// Its ID was handled before with another payload, by the record at the other place.
+    Conflict(Place, String),
     Stopped(Place, String),
     Committed(Place),
     Assigned(i32),
@@ -109,6 +111,10 @@ impl Observer for Journal {
 
     fn on_duplicate(&self, record: &Record, _: DuplicateBy) {
         self.write(Entry::Duplicate(place(record)));
+    }
+
+    fn on_conflict(&self, record: &Record, first: &Origin) {
+        self.write(Entry::Conflict(place(record), first.to_string()));
     }
 
     fn on_stop(&self, partition: &TopicPartition, offset: Offset, reason: &str) {

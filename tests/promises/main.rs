@@ -14,6 +14,7 @@
 mod common;
 
 mod bad_input;
+mod conflicts;
 mod conformance;
 mod consuming;
 mod examples;

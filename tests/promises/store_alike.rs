@@ -10,7 +10,7 @@ use hapax::store::{
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::conformance::{Bench, LONG, Worker, completion, id, origin, token, until};
+use crate::conformance::{Bench, LONG, Worker, claim, completion, id, token, until};
 use crate::store_conformance::Redis;
 
 /// The stores' answers to the same question, without the times in them, which pass while one is asked after the other.
@@ -33,7 +33,7 @@ fn timeless_outcome(outcome: ClaimOutcome) -> ClaimOutcome {
 fn timeless_state(state: State) -> State {
     match state {
         State::InFlight { attempts, .. } => State::InFlight { attempts, remaining: Duration::ZERO },
-        State::Done { .. } => State::Done { remaining: Duration::ZERO },
+        State::Done { record, .. } => State::Done { remaining: Duration::ZERO, record },
         state => state,
     }
 }
@@ -62,13 +62,13 @@ async fn answers_as_memory_does(mode: DoneMode) {
             0..4 => {
                 let takes_over = rng.random_bool(0.5);
                 let claims: Vec<Claim> =
-                    leases.into_iter().map(|lease| Claim { lease, takes_over, origin: origin() }).collect();
+                    leases.into_iter().map(|lease| Claim { lease, takes_over, ..claim(0, 0) }).collect();
                 let answers = [long[0].0.claim(claims.clone()).await, long[1].0.claim(claims).await];
                 alike(&what, timeless_outcome, answers);
             }
             4..6 => {
                 // One lease that runs out before the next round.
-                let claim = Claim { lease: leases[0], takes_over: true, origin: origin() };
+                let claim = Claim { lease: leases[0], takes_over: true, ..claim(0, 0) };
                 let answers = [short[0].0.claim(vec![claim.clone()]).await, short[1].0.claim(vec![claim]).await];
                 // What this connection sent without waiting for it has been executed when it answers once more.
                 short[1].0.inspect(vec![leases[0].fingerprint]).await;

@@ -47,5 +47,15 @@ impl Bench for Redis {
 
 conformance!(memory, #[tokio::test(start_paused = true)], crate::store_conformance::Memory(Default::default()));
 conformance!(cached, #[tokio::test(start_paused = true)], crate::store_conformance::CachedMemory(Default::default()));
+conformance!(
+    memory_exact,
+    #[tokio::test(start_paused = true)],
+    crate::store_conformance::Memory(hapax::store::MemoryStore::exact(Default::default()))
+);
+conformance!(
+    cached_exact,
+    #[tokio::test(start_paused = true)],
+    crate::store_conformance::CachedMemory(hapax::store::MemoryStore::exact(Default::default()))
+);
 conformance!(redis_compact, #[tokio::test], crate::store_conformance::Redis::new(hapax::store::DoneMode::Compact));
 conformance!(redis_exact, #[tokio::test], crate::store_conformance::Redis::new(hapax::store::DoneMode::Exact));

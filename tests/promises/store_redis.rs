@@ -174,8 +174,10 @@ async fn done_counts_although_a_lease_exists() {
     let mut redis = raw(&server).await;
     let worker = exact(&server.url());
     worker.claim(1, b'a').await;
-    let done = "1\0\0\0\0\0\0\0\0\0\0\0\0t";
-    cli::<()>(&mut redis, &["SET", &key('d', 1), done, "PX", "60000"]).await;
+    cli::<()>(&mut redis, &["COPY", &key('l', 1), "lease"]).await;
+    worker.complete(1, b'a').await;
+    until(async || cli::<u32>(&mut redis, &["EXISTS", &key('l', 1)]).await == 0).await;
+    cli::<()>(&mut redis, &["RENAME", "lease", &key('l', 1)]).await;
     assert_done(&worker.claim(1, b'b').await);
     assert_done(&worker.take_over(1, b'b').await);
     assert!(matches!(worker.inspect(1).await, State::Done { .. }));

@@ -32,7 +32,7 @@ fn random_ids(seed: u64, count: usize) -> Vec<Fingerprint> {
 
 fn as_claims(ids: &[Fingerprint]) -> Vec<Claim> {
     let lease = |fingerprint| Lease { fingerprint, token: Token::random(&mut rand::rng()) };
-    ids.iter().map(|id| Claim { lease: lease(*id), takes_over: false, origin: origin() }).collect()
+    ids.iter().map(|id| Claim { lease: lease(*id), takes_over: false, origin: origin(), message: None }).collect()
 }
 
 fn as_completions(claims: &[Claim], held_for: Duration) -> Vec<Completion> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::dedup::BeginError;
 use crate::id::IdProblem;
+use crate::record::Origin;
 
 /// Why a request got no response. Except for [`Inner`](Self::Inner) and [`Unrecorded`](Self::Unrecorded), the inner
 /// service was not called.
@@ -20,6 +21,15 @@ pub enum DedupError<E> {
     /// it again later.
     #[error("a request with the same ID is in flight, for {0:?} at most unless it is renewed")]
     InFlight(Duration),
+    /// A request with the same ID was handled that cannot have been this one ([`Begin::Conflict`]). Not retryable. The
+    /// layer tells the store no payloads, so it takes another process that does.
+    ///
+    /// [`Begin::Conflict`]: crate::dedup::Begin::Conflict
+    #[error("another request with the same ID was handled, the one at {first}")]
+    Conflict {
+        /// Where the one came from that was handled.
+        first: Origin,
+    },
     /// The inner service succeeded, and the de-duplicator was shut down before that was recorded: sent again, the
     /// request may be handled twice.
     #[error("the request was handled, but the deduplicator ended before that was recorded")]

@@ -78,6 +78,7 @@ where
             let guard = match dedup.begin_wait(&identity, wait).await.map_err(DedupError::Begin)? {
                 Begin::Claimed(guard) => guard,
                 Begin::Duplicate => return Ok(Deduped::Duplicate),
+                Begin::Conflict { first } => return Err(DedupError::Conflict { first }),
                 Begin::InFlight(remaining) => return Err(DedupError::InFlight(remaining)),
             };
             let result = inner.call(request).await;

@@ -2,6 +2,7 @@
 
 mod begins;
 mod coalescer;
+mod conflicts;
 mod endings;
 mod layer;
 mod leases;
@@ -17,7 +18,7 @@ use tokio::sync::Notify;
 use super::{Begin, Builder, Deduplicator, Guard};
 use crate::id::{Identity, MessageId, Scope};
 use crate::observe::{DuplicateBy, Observer};
-use crate::record::Record;
+use crate::record::{Origin, Record};
 use crate::store::GivenBack::{self, Unstarted};
 use crate::store::{StoreError, Verdict};
 use scripted::Scripted;
@@ -73,6 +74,9 @@ impl Seen {
 impl Observer for Seen {
     fn on_claim(&self, _: &Record, attempts: u32, suspect: bool) {
         self.note(format!("claim {attempts} {suspect}"));
+    }
+    fn on_conflict(&self, record: &Record, first: &Origin) {
+        self.note(format!("conflict {} {first}", record.origin()));
     }
     fn on_duplicate(&self, _: &Record, by: DuplicateBy) {
         self.note(format!("duplicate {by:?}"));

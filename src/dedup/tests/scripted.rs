@@ -222,7 +222,7 @@ impl Inner {
         let Lease { fingerprint, token } = claim.lease;
         let now = Instant::now();
         if self.done.contains(&fingerprint) {
-            return ClaimOutcome::Done { cached: false };
+            return ClaimOutcome::Done { cached: false, first: None };
         }
         let (attempts, suspect) = match self.held.get(&fingerprint) {
             Some(held) if held.token == token => (held.attempts, held.suspect),

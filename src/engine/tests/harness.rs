@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::super::*;
 use crate::id::{Fingerprint, IdProblem, NoMessageId};
 use crate::observe::{DuplicateBy, FailureKind};
-use crate::record::{Epoch, Offset, Record};
+use crate::record::{Epoch, Offset, Origin, Record};
 use crate::store::{
     Cause, Claim, ClaimOutcome, Completion, CompletionOutcome, GivenBack, Lease, Release, ReleaseOutcome, RenewOutcome,
     StoreError, Verdict,
@@ -34,7 +34,7 @@ pub(super) fn unavailable() -> StoreError {
 }
 
 pub(super) const FRESH: ClaimOutcome = ClaimOutcome::Claimed { attempts: 0, suspect: false };
-pub(super) const DONE: ClaimOutcome = ClaimOutcome::Done { cached: false };
+pub(super) const DONE: ClaimOutcome = ClaimOutcome::Done { cached: false, first: None };
 
 pub(super) fn elsewhere(remaining: Duration) -> ClaimOutcome {
     ClaimOutcome::InFlight { remaining }
@@ -69,6 +69,9 @@ impl Observer for Notes {
     }
     fn on_duplicate(&self, record: &Record, by: DuplicateBy) {
         self.note(format!("duplicate {} {by:?}", letter(record)));
+    }
+    fn on_conflict(&self, record: &Record, first: &Origin) {
+        self.note(format!("conflict {} {first}", letter(record)));
     }
     fn on_park(&self, record: &Record, remaining: Option<Duration>) {
         self.note(format!("park {} {}", letter(record), if remaining.is_some() { "elsewhere" } else { "here" }));
@@ -209,7 +212,7 @@ impl Bench {
                 Identified::Stop(Box::new(NoMessageId { origin, problem: IdProblem::Empty }))
             }
             id if id.is_ascii_uppercase() => Identified::Cached(fingerprint(id.to_ascii_lowercase())),
-            id => Identified::Id(fingerprint(id)),
+            id => Identified::Id { fingerprint: fingerprint(id), message: None },
         };
         Arrival { record, identified }
     }

@@ -2,6 +2,7 @@
 
 mod claims;
 mod commits;
+mod conflicts;
 mod drains;
 mod handlers;
 mod harness;

@@ -16,6 +16,9 @@ use crate::store::{
 
 /// A store behind a [`DoneCache`]: a claim of an ID that is known to be done is answered without asking the store.
 ///
+/// A store that [keeps details](Store::keeps_details) is asked every time: a cached fact knows neither the payload that
+/// was handled nor where it came from, so it would hide a conflict. There the cache stays empty.
+///
 /// The store's answers and this process's own completions feed the cache; [`Store::forget`] empties it for the ID
 /// here, and within the cache's lifetime elsewhere.
 #[derive(Clone, Debug)]
@@ -46,6 +49,9 @@ impl Cached {
     }
 }
 
+/// What the cache answers.
+const KNOWN: ClaimOutcome = ClaimOutcome::Done { cached: true, first: None };
+
 impl Store for Cached {
     fn open<'a>(&'a self, agreement: &'a Agreement) -> BoxFuture<'a, Result<(), OpenError>> {
         self.store.open(agreement)
@@ -55,18 +61,25 @@ impl Store for Cached {
         self.store.mode()
     }
 
+    fn keeps_details(&self) -> bool {
+        self.store.keeps_details()
+    }
+
     fn terms(&self) -> LeaseTerms {
         self.store.terms()
     }
 
     fn claim(&self, claims: Vec<Claim>) -> BoxFuture<'static, Answers<ClaimOutcome>> {
+        if self.store.keeps_details() {
+            return self.store.claim(claims);
+        }
         let this = self.clone();
         async move {
             let known: Vec<bool> = claims.iter().map(|claim| this.cache.contains(&claim.lease.fingerprint)).collect();
             let unknown: Vec<Claim> =
                 claims.into_iter().zip(&known).filter(|(_, known)| !**known).map(|(claim, _)| claim).collect();
             if unknown.is_empty() {
-                return known.iter().map(|_| Ok(ClaimOutcome::Done { cached: true })).collect();
+                return known.iter().map(|_| Ok(KNOWN)).collect();
             }
             let (forgets, since) = (this.forgets.load(Ordering::Acquire), Instant::now());
             let asked: Vec<Fingerprint> = unknown.iter().map(|claim| claim.lease.fingerprint).collect();
@@ -75,13 +88,16 @@ impl Store for Cached {
             let done = done.filter(|(_, answer)| matches!(answer, Ok(ClaimOutcome::Done { .. })));
             this.learn(forgets, since, done.map(|(fingerprint, _)| fingerprint));
             let mut answers = answers.into_iter();
-            let answer = |known| if known { Some(Ok(ClaimOutcome::Done { cached: true })) } else { answers.next() };
+            let answer = |known| if known { Some(Ok(KNOWN)) } else { answers.next() };
             known.into_iter().map_while(answer).collect()
         }
         .boxed()
     }
 
     fn complete(&self, completions: Vec<Completion>) -> BoxFuture<'static, Answers<CompletionOutcome>> {
+        if self.store.keeps_details() {
+            return self.store.complete(completions);
+        }
         let this = self.clone();
         async move {
             // The time before the request: the cache must not remember for longer than the store.

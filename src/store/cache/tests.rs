@@ -10,8 +10,8 @@ use super::*;
 use crate::id::Fingerprint;
 use crate::record::{Origin, TopicPartition};
 use crate::store::{
-    Agreement, Answers, Claim, ClaimOutcome, Completion, CompletionOutcome, Lease, LeaseTerms, MemoryStore, OpenError,
-    Release, ReleaseOutcome, RenewOutcome, State, Store, Token,
+    Agreement, Answers, Claim, ClaimOutcome, Completion, CompletionOutcome, Lease, LeaseTerms, MemoryStore,
+    MessageDetails, OpenError, PayloadHash, Release, ReleaseOutcome, RenewOutcome, State, Store, Token,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -26,19 +26,19 @@ fn origin() -> Origin {
 
 fn claim(n: u8) -> Claim {
     let lease = Lease { fingerprint: id(n), token: Token::from_bytes([7; 16]) };
-    Claim { lease, takes_over: false, origin: origin() }
+    Claim { lease, takes_over: false, origin: origin(), message: None }
 }
 
 fn completion(n: u8) -> Completion {
-    Completion { lease: claim(n).lease, origin: origin(), held_for: Duration::from_millis(1) }
+    Completion { lease: claim(n).lease, origin: origin(), held_for: Duration::from_millis(1), message: None }
 }
 
 fn outcome(answers: Answers<ClaimOutcome>) -> ClaimOutcome {
     answers.into_iter().next().unwrap().unwrap()
 }
 
-const FROM_CACHE: ClaimOutcome = ClaimOutcome::Done { cached: true };
-const FROM_STORE: ClaimOutcome = ClaimOutcome::Done { cached: false };
+const FROM_CACHE: ClaimOutcome = ClaimOutcome::Done { cached: true, first: None };
+const FROM_STORE: ClaimOutcome = ClaimOutcome::Done { cached: false, first: None };
 
 fn over(store: &MemoryStore) -> Cached {
     Cached::new(Arc::new(store.clone()), DoneCache::with_window(store.terms().window))
@@ -99,6 +99,25 @@ async fn an_entry_ends_with_its_lifetime_and_never_outlives_the_window() {
     assert!(cache.contains(&id(2)));
     tokio::time::advance(Duration::from_millis(1)).await;
     assert!(!cache.contains(&id(2)));
+}
+
+/// A cached fact would hide that another payload came under a done ID.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_keeps_details_is_always_asked() {
+    let here = over(&MemoryStore::exact(LeaseTerms::default()));
+    assert!(here.keeps_details());
+    let with = |payload: &[u8]| {
+        let payload_hash = Some(PayloadHash::of(Some(payload)));
+        Some(Arc::new(MessageDetails { identity: None, payload_hash }))
+    };
+    here.complete(vec![Completion { message: with(b"x"), ..completion(1) }]).await;
+    let known = ClaimOutcome::Done { cached: false, first: Some(origin()) };
+    for _ in 0..2 {
+        assert_eq!(outcome(here.claim(vec![Claim { message: with(b"x"), ..claim(1) }]).await), known);
+        let conflict = outcome(here.claim(vec![Claim { message: with(b"y"), ..claim(1) }]).await);
+        assert_eq!(conflict, ClaimOutcome::Conflict { first: origin() });
+    }
+    assert!(!here.cache().contains(&id(1)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@ mod table;
 mod tests;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use futures_util::FutureExt;
 use futures_util::future::{self, BoxFuture};
@@ -14,8 +15,8 @@ use tokio::time::Instant;
 
 use self::table::Table;
 use super::{
-    Agreement, Answers, Claim, ClaimOutcome, Completion, CompletionOutcome, Lease, LeaseTerms, OpenError, Release,
-    ReleaseOutcome, RenewOutcome, State, Store,
+    Agreement, Answers, Claim, ClaimOutcome, Completion, CompletionOutcome, DoneRecord, Lease, LeaseTerms, OpenError,
+    Release, ReleaseOutcome, RenewOutcome, State, Store,
 };
 use crate::id::Fingerprint;
 
@@ -26,6 +27,7 @@ use crate::id::Fingerprint;
 #[derive(Clone, Debug)]
 pub struct MemoryStore {
     terms: LeaseTerms,
+    exact: bool,
     shared: Arc<Shared>,
 }
 
@@ -38,13 +40,19 @@ struct Shared {
 impl MemoryStore {
     /// An empty namespace.
     pub fn new(terms: LeaseTerms) -> Self {
-        Self { terms, shared: Arc::default() }
+        Self { terms, exact: false, shared: Arc::default() }
+    }
+
+    /// An empty namespace that keeps a [`DoneRecord`] of each done ID: it tells a conflict, which is another payload
+    /// under a done ID, and where the first one came from.
+    pub fn exact(terms: LeaseTerms) -> Self {
+        Self { terms, exact: true, shared: Arc::default() }
     }
 
     /// The same namespace, seen by a worker with other terms.
     #[must_use]
     pub fn with_terms(&self, terms: LeaseTerms) -> Self {
-        Self { terms, shared: self.shared.clone() }
+        Self { terms, exact: self.exact, shared: self.shared.clone() }
     }
 
     /// Asks the table about each item, all in one moment: when the future is first polled.
@@ -53,7 +61,7 @@ impl MemoryStore {
         items: Vec<T>,
         mut ask: impl FnMut(&mut Table, &T, LeaseTerms, Instant) -> R + Send + 'static,
     ) -> BoxFuture<'static, Answers<R>> {
-        let Self { terms, shared } = self.clone();
+        let Self { terms, shared, .. } = self.clone();
         future::lazy(move |_| {
             let now = Instant::now();
             let mut table = shared.table.lock();
@@ -70,6 +78,18 @@ impl Default for MemoryStore {
     }
 }
 
+/// What is kept of a message that was handled.
+fn done_record(completion: &Completion) -> Arc<DoneRecord> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let message = completion.message.as_deref();
+    Arc::new(DoneRecord {
+        message_id: message.and_then(|message| message.identity.clone()),
+        origin: completion.origin.clone(),
+        completed_at: i64::try_from(now.as_millis()).unwrap_or(i64::MAX),
+        payload_hash: message.and_then(|message| message.payload_hash),
+    })
+}
+
 impl Store for MemoryStore {
     fn open<'a>(&'a self, agreement: &'a Agreement) -> BoxFuture<'a, Result<(), OpenError>> {
         let differences = self.shared.agreement.lock().get_or_insert_with(|| agreement.clone()).clone();
@@ -82,7 +102,11 @@ impl Store for MemoryStore {
     }
 
     fn mode(&self) -> &'static str {
-        "memory"
+        if self.exact { "memory exact" } else { "memory" }
+    }
+
+    fn keeps_details(&self) -> bool {
+        self.exact
     }
 
     fn terms(&self) -> LeaseTerms {
@@ -94,7 +118,10 @@ impl Store for MemoryStore {
     }
 
     fn complete(&self, completions: Vec<Completion>) -> BoxFuture<'static, Answers<CompletionOutcome>> {
-        self.each(completions, |table, item, terms, now| table.complete(item.lease.fingerprint, terms, now))
+        let exact = self.exact;
+        self.each(completions, move |table, item, terms, now| {
+            table.complete(item.lease.fingerprint, || exact.then(|| done_record(item)), terms, now)
+        })
     }
 
     fn renew(&self, leases: Vec<Lease>) -> BoxFuture<'static, Answers<RenewOutcome>> {

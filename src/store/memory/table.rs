@@ -1,5 +1,6 @@
 //! The states of IDs and the arrows between them, as plain as they can be said.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -7,8 +8,8 @@ use tokio::time::Instant;
 use super::expiring::Expiring;
 use crate::id::Fingerprint;
 use crate::store::{
-    Claim, ClaimOutcome, CompletionOutcome, GivenBack, Lease, LeaseTerms, Release, ReleaseOutcome, RenewOutcome, State,
-    Token,
+    Claim, ClaimOutcome, CompletionOutcome, DoneRecord, GivenBack, Lease, LeaseTerms, Release, ReleaseOutcome,
+    RenewOutcome, State, Token,
 };
 
 /// What is known of an ID that is not done. Leaves when its deadline, lease and grace, has passed.
@@ -31,7 +32,7 @@ enum Holder {
 #[derive(Debug, Default)]
 pub(super) struct Table {
     leases: Expiring<Held>,
-    done: Expiring<()>,
+    done: Expiring<Option<Arc<DoneRecord>>>,
 }
 
 impl Table {
@@ -44,8 +45,16 @@ impl Table {
 
     pub(super) fn claim(&mut self, claim: &Claim, terms: LeaseTerms, now: Instant) -> ClaimOutcome {
         let Lease { fingerprint, token } = claim.lease;
-        if self.done.get(&fingerprint, now).is_some() {
-            return ClaimOutcome::Done { cached: false };
+        if let Some((first, _)) = self.done.get(&fingerprint, now) {
+            return match (first, &claim.message) {
+                (Some(first), Some(message)) if first.contradicts(message) => {
+                    ClaimOutcome::Conflict { first: first.origin.clone() }
+                }
+                (first, _) => {
+                    let first = first.as_ref().map(|first| first.origin.clone());
+                    ClaimOutcome::Done { cached: false, first }
+                }
+            };
         }
         let (attempts, suspect) = match self.leases.get(&fingerprint, now).map(|(held, _)| *held) {
             // absent → in flight
@@ -67,12 +76,18 @@ impl Table {
         ClaimOutcome::Claimed { attempts, suspect }
     }
 
-    pub(super) fn complete(&mut self, fingerprint: Fingerprint, terms: LeaseTerms, now: Instant) -> CompletionOutcome {
+    pub(super) fn complete(
+        &mut self,
+        fingerprint: Fingerprint,
+        record: impl FnOnce() -> Option<Arc<DoneRecord>>,
+        terms: LeaseTerms,
+        now: Instant,
+    ) -> CompletionOutcome {
         self.leases.remove(&fingerprint, now);
         if self.done.get(&fingerprint, now).is_some() {
             return CompletionOutcome::AlreadyDone;
         }
-        self.done.insert(fingerprint, (), now + terms.window);
+        self.done.insert(fingerprint, record(), now + terms.window);
         CompletionOutcome::Recorded
     }
 
@@ -109,8 +124,8 @@ impl Table {
     }
 
     pub(super) fn inspect(&self, fingerprint: &Fingerprint, now: Instant) -> State {
-        if let Some((_, deadline)) = self.done.get(fingerprint, now) {
-            return State::Done { remaining: deadline - now };
+        if let Some((record, deadline)) = self.done.get(fingerprint, now) {
+            return State::Done { remaining: deadline - now, record: record.clone() };
         }
         match self.leases.get(fingerprint, now).map(|(held, _)| *held) {
             None => State::Absent,

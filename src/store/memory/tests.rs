@@ -11,6 +11,7 @@ fn claim(id: u32) -> Claim {
         lease: Lease { fingerprint: Fingerprint::from_bytes(fingerprint), token: Token::from_bytes([1; 16]) },
         takes_over: false,
         origin: Origin { partition: TopicPartition::new("t", 0), offset: 0 },
+        message: None,
     }
 }
 
@@ -21,7 +22,7 @@ async fn what_is_over_leaves_the_memory() {
     for round in 0..1000_u32 {
         let claims: Vec<Claim> = (0..10).map(|i| claim(round * 10 + i)).collect();
         let held_for = Duration::from_millis(1);
-        let completion = |c: &Claim| Completion { lease: c.lease, origin: c.origin.clone(), held_for };
+        let completion = |c: &Claim| Completion { lease: c.lease, origin: c.origin.clone(), held_for, message: None };
         let completions = claims.iter().take(5).map(completion).collect();
         store.claim(claims).await;
         store.complete(completions).await;

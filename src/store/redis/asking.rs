@@ -50,8 +50,10 @@ pub(super) async fn inspect(inner: Arc<Inner>, ids: Vec<Fingerprint>) -> Answers
 fn in_key(done: &[Value]) -> Option<Option<State>> {
     Some(match done {
         [Value::Nil, _] => None,
-        [Value::BulkString(done), left] if value::is_done(done) => Some(State::Done { remaining: time_left(left)? }),
-        [Value::BulkString(_), _] => Some(State::Unreadable),
+        [Value::BulkString(done), left] => Some(match value::read_done(done) {
+            Some(record) => State::Done { remaining: time_left(left)?, record: Some(Arc::new(record)) },
+            None => State::Unreadable,
+        }),
         _ => return None,
     })
 }
@@ -61,7 +63,7 @@ fn in_sets(known: &Known, lookup: &Lookup, id: &Fingerprint, hits: &[Value]) -> 
     let Lookup::Sets(sets) = lookup else { return None };
     let hits = sets.of(id).zip(hits).filter(|(_, hit)| matches!(hit, Value::Int(1)));
     let remaining = hits.map(|(shard, _)| known.remembered_for(shard.generation)).max();
-    Some(remaining.map(|ms| State::Done { remaining: Duration::from_millis(ms) }))
+    Some(remaining.map(|ms| State::Done { remaining: Duration::from_millis(ms), record: None }))
 }
 
 fn in_lease(lease: &[Value]) -> Option<State> {

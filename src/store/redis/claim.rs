@@ -21,7 +21,7 @@ use super::layout::Group;
 use super::scripts::{self, Call};
 use super::slices::member;
 use super::{DoneMode, Inner, faults, value};
-use crate::store::{Answers, Claim, ClaimOutcome, StoreError};
+use crate::store::{Answers, Claim, ClaimOutcome, DoneRecord, StoreError};
 
 /// How often what was claimed is looked up again, because the time or the plan went on while it was asked for.
 const LOOK_AGAIN: usize = 4;
@@ -51,7 +51,7 @@ pub(super) async fn claim(inner: Arc<Inner>, claims: Vec<Claim>) -> Answers<Clai
         let found = lookup.read(&mut replies);
         let taken = matches!(lease, Ok(Value::Okay));
         let answer = match (lease, found) {
-            (_, Ok(Found::Done)) => Ok(ClaimOutcome::Done { cached: false }),
+            (_, Ok(Found::Done(first))) => Ok(done(first.as_deref(), claim)),
             (_, Ok(Found::Unreadable)) => Ok(inner.unreadable(None)),
             (Err(fault), Ok(Found::Nothing)) => Err(fault.error),
             (_, Err(error)) => Err(error),
@@ -72,7 +72,7 @@ pub(super) async fn claim(inner: Arc<Inner>, claims: Vec<Claim>) -> Answers<Clai
         let calls: Vec<Call> = rare.iter().map(|i| inner.rare_claim(&lookup, &claims[*i], holds, grace)).collect();
         let replies = scripts::run(&inner.link, inner.claim_script(), &calls).await;
         for (i, reply) in rare.into_iter().zip(replies) {
-            answers[i] = inner.read_claim(reply);
+            answers[i] = inner.read_claim(&claims[i], reply);
         }
     }
     verify(&inner, lookup, &claims, &mut answers, &mut give_back).await;
@@ -115,8 +115,8 @@ async fn verify(
         for i in &unsure {
             match lookup.read(&mut replies) {
                 Ok(Found::Nothing) => {}
-                Ok(Found::Done) => {
-                    answers[*i] = Ok(ClaimOutcome::Done { cached: false });
+                Ok(Found::Done(first)) => {
+                    answers[*i] = Ok(done(first.as_deref(), &claims[*i]));
                     give_back.add(inner, &claims[*i]);
                 }
                 Ok(Found::Unreadable) => answers[*i] = Ok(inner.unreadable(None)),
@@ -170,7 +170,7 @@ impl Inner {
         Call { group: Group::of(fingerprint), keys, args }
     }
 
-    fn read_claim(&self, reply: Reply) -> Result<ClaimOutcome, StoreError> {
+    fn read_claim(&self, claim: &Claim, reply: Reply) -> Result<ClaimOutcome, StoreError> {
         faults::read("the claim script", reply, |reply| {
             let Value::Array(parts) = reply else { return None };
             let number = |i: usize| match parts.get(i) {
@@ -179,7 +179,14 @@ impl Inner {
             };
             let attempts = || u32::try_from(number(1)?).ok();
             Some(match number(0)? {
-                0 => ClaimOutcome::Done { cached: false },
+                0 => match parts.get(1) {
+                    None => done(None, claim),
+                    Some(Value::BulkString(first)) => match value::read_done(first) {
+                        Some(first) => done(Some(&first), claim),
+                        None => self.unreadable(None),
+                    },
+                    Some(_) => return None,
+                },
                 1 => ClaimOutcome::Claimed { attempts: attempts()?, suspect: number(2)? == 1 },
                 2 => ClaimOutcome::InFlight { remaining: Duration::from_millis(u64::try_from(number(1)?).ok()?) },
                 3 => ClaimOutcome::Suspect { attempts: attempts()? },
@@ -203,6 +210,16 @@ impl Inner {
 
     pub(super) fn grace_ms(&self) -> u64 {
         millis(self.terms.grace)
+    }
+}
+
+/// What a claim is told of a done ID: whether it is the same message, as far as that is known.
+fn done(first: Option<&DoneRecord>, claim: &Claim) -> ClaimOutcome {
+    match (first, &claim.message) {
+        (Some(first), Some(message)) if first.contradicts(message) => {
+            ClaimOutcome::Conflict { first: first.origin.clone() }
+        }
+        (first, _) => ClaimOutcome::Done { cached: false, first: first.map(|first| first.origin.clone()) },
     }
 }
 

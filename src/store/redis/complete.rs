@@ -28,7 +28,7 @@ pub(super) async fn complete(inner: Arc<Inner>, completions: Vec<Completion>) ->
     };
     let answers = match inner.mode {
         DoneMode::Compact => inner.remember_in_sets(&known, &completions).await,
-        DoneMode::Exact => inner.remember_each(&completions).await,
+        DoneMode::Exact => inner.remember_each(&known, &completions).await,
     };
     // One command for the leases of a group: they lie in one slot.
     let mut deleted: BTreeMap<Group, Cmd> = BTreeMap::new();
@@ -134,20 +134,22 @@ impl Inner {
     }
 
     /// Writes each done ID with `SET NX`, so that the window counts from the first completion.
-    async fn remember_each(&self, completions: &[Completion]) -> Answers<CompletionOutcome> {
-        let window = millis(self.terms.window);
+    async fn remember_each(&self, known: &Known, completions: &[Completion]) -> Answers<CompletionOutcome> {
+        let (window, now) = (millis(self.terms.window), known.now());
+        let value = |it: &Completion| value::done(&it.origin, now, it.message.as_deref());
         let mut batch = Batch::with_capacity(completions.len());
-        for Completion { lease, origin, .. } in completions {
+        for completion in completions {
+            let fingerprint = &completion.lease.fingerprint;
             let mut set = redis::cmd("SET");
-            set.arg(self.layout.done(&lease.fingerprint)).arg(value::done(origin)).arg("NX").arg("PX").arg(window);
-            batch.push(Group::of(&lease.fingerprint), set);
+            set.arg(self.layout.done(fingerprint)).arg(value(completion)).arg("NX").arg("PX").arg(window);
+            batch.push(Group::of(fingerprint), set);
         }
         let mut answers: Answers<CompletionOutcome> = self.link.ask(batch).await.into_iter().map(read_set).collect();
         let full: Vec<usize> = (0..answers.len()).filter(|i| matches!(answers[*i], Err(StoreError::Full(_)))).collect();
         let call = |i: usize| Call {
             group: Group::of(&completions[i].lease.fingerprint),
             keys: vec![self.layout.done(&completions[i].lease.fingerprint)],
-            args: vec![value::done(&completions[i].origin), window.to_string().into_bytes()],
+            args: vec![value(&completions[i]), window.to_string().into_bytes()],
         };
         let replies = self.run_some(&scripts::REMEMBER_EXACT, &full, call).await;
         full.into_iter().zip(replies).for_each(|(i, reply)| answers[i] = read_set(reply));

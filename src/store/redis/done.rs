@@ -6,7 +6,7 @@ use super::batch::Reply;
 use super::slices::{Known, Lookups, member};
 use super::{Inner, faults, value};
 use crate::id::Fingerprint;
-use crate::store::StoreError;
+use crate::store::{DoneRecord, StoreError};
 
 /// How a [`RedisStore`](super::RedisStore) keeps done IDs. All processes of a namespace need the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -32,7 +32,8 @@ pub(super) enum Lookup {
 /// What the look-ups of one ID found.
 pub(super) enum Found {
     Nothing,
-    Done,
+    /// With what the exact mode remembers of the first one.
+    Done(Option<Box<DoneRecord>>),
     /// Something that another version wrote.
     Unreadable,
 }
@@ -96,10 +97,12 @@ impl Lookup {
         let mut found = Ok(Found::Nothing);
         for reply in replies.take(self.len()) {
             found = match (reply, found) {
-                (_, Ok(Found::Done)) => Ok(Found::Done),
-                (Ok(Value::Int(1)), _) => Ok(Found::Done),
-                (Ok(Value::BulkString(done)), _) if value::is_done(&done) => Ok(Found::Done),
-                (Ok(Value::BulkString(_)), _) => Ok(Found::Unreadable),
+                (_, Ok(Found::Done(first))) => Ok(Found::Done(first)),
+                (Ok(Value::Int(1)), _) => Ok(Found::Done(None)),
+                (Ok(Value::BulkString(done)), _) => Ok(match value::read_done(&done) {
+                    Some(first) => Found::Done(Some(Box::new(first))),
+                    None => Found::Unreadable,
+                }),
                 (Ok(Value::Int(0) | Value::Nil), found) => found,
                 (Ok(_), _) => Err(faults::of_misfit("a look-up")),
                 (Err(fault), _) => Err(fault.error),

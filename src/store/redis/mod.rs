@@ -150,6 +150,10 @@ impl Store for RedisStore {
         }
     }
 
+    fn keeps_details(&self) -> bool {
+        self.inner.mode == DoneMode::Exact
+    }
+
     fn terms(&self) -> LeaseTerms {
         self.inner.terms
     }

@@ -121,13 +121,13 @@ return {1, attempts, 1}"
 /// Not `allow-oom` and without a shebang: then a full Redis still answers what needs no write (done, in flight), and
 /// refuses only the taking.
 ///
-/// Answers a number and what belongs to it: 0 done · 1 claimed, attempts, 1 where suspect · 2 in flight, ms left ·
+/// Answers a number and what belongs to it: 0 done, its value · 1 claimed, attempts, 1 where suspect · 2 in flight, ms left ·
 /// 3 run out, attempts · 4 unreadable, ms left.
 pub(super) static CLAIM_EXACT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         "local done = redis.call('GET', KEYS[2])
 if done then
-  if string.sub(done, 1, 1) == '1' then return {0} end
+  if string.sub(done, 1, 1) == '1' then return {0, done} end
   return {4, redis.call('PTTL', KEYS[2])}
 end
 ",

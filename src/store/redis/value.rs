@@ -14,13 +14,24 @@
 //! The grace stands in the value, so that workers whose terms differ (during a change of settings) agree on when a
 //! lease runs out. The scripts read and write the same bytes.
 //!
-//! A done ID: version (1), origin (12 + n).
+//! A done ID of the exact mode:
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 1 | version, `1` |
+//! | 1 | what is known: `0` nothing more, `1` the payload's hash, `2` the identity, `3` both |
+//! | 8 | when it was completed, in milliseconds since the Unix epoch, by Redis' clock |
+//! | 12 | origin: partition (4), offset (8) |
+//! | 2 + n | the topic's name, counted |
+//! | 16 | the payload's hash, where it is known |
+//! | the rest | the identity as [the fingerprint's definition](crate::id::IdKey::fingerprint) encodes it, where known |
 
 use std::time::Duration;
 
 use super::layout::VERSION;
-use crate::record::Origin;
-use crate::store::Token;
+use crate::id::Identity;
+use crate::record::{Origin, TopicPartition};
+use crate::store::{DoneRecord, MessageDetails, PayloadHash, Token};
 
 /// In flight; its attempt is not counted before it fails.
 pub(super) const IN_FLIGHT: u8 = b'f';
@@ -66,16 +77,42 @@ pub(super) fn lease(token: &Token, grace_ms: u64, origin: &Origin) -> Vec<u8> {
 }
 
 /// A done ID.
-pub(super) fn done(origin: &Origin) -> Vec<u8> {
-    let mut value = Vec::with_capacity(13 + origin.partition.topic().len());
-    value.push(VERSION);
-    write_origin(&mut value, origin);
+pub(super) fn done(origin: &Origin, completed_at: u64, message: Option<&MessageDetails>) -> Vec<u8> {
+    let hash = message.and_then(|message| message.payload_hash);
+    let identity = message.and_then(|message| message.identity.as_ref());
+    let topic = origin.partition.topic().as_bytes();
+    let mut value = Vec::with_capacity(64 + topic.len());
+    value.extend_from_slice(&[VERSION, b'0' + u8::from(hash.is_some()) + 2 * u8::from(identity.is_some())]);
+    value.extend_from_slice(&completed_at.to_be_bytes());
+    value.extend_from_slice(&origin.partition.partition().to_be_bytes());
+    value.extend_from_slice(&origin.offset.to_be_bytes());
+    // A topic's name has at most 249 bytes.
+    value.extend_from_slice(&u16::try_from(topic.len()).unwrap_or(u16::MAX).to_be_bytes());
+    value.extend_from_slice(&topic[..topic.len().min(usize::from(u16::MAX))]);
+    value.extend(hash.iter().flat_map(PayloadHash::as_bytes));
+    if let Some(identity) = identity {
+        identity.encode(|part| value.extend_from_slice(part));
+    }
     value
 }
 
-/// Whether this version can read a done ID's value.
-pub(super) fn is_done(value: &[u8]) -> bool {
-    value.first() == Some(&VERSION)
+/// Reads a done ID; `None` where another version or something else wrote it.
+pub(super) fn read_done(value: &[u8]) -> Option<DoneRecord> {
+    let (&[VERSION, known], value) = value.split_first_chunk()? else { return None };
+    let known = known.checked_sub(b'0').filter(|known| *known < 4)?;
+    let (completed_at, value) = value.split_first_chunk()?;
+    let (partition, value) = value.split_first_chunk()?;
+    let (offset, value) = value.split_first_chunk()?;
+    let (length, value) = value.split_first_chunk()?;
+    let (topic, value) = value.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+    let partition = TopicPartition::new(std::str::from_utf8(topic).ok()?, i32::from_be_bytes(*partition));
+    let (payload_hash, value) = match known & 1 {
+        1 => value.split_first_chunk().map(|(hash, value)| (Some(PayloadHash::from_bytes(*hash)), value))?,
+        _ => (None, value),
+    };
+    let message_id = if known & 2 == 2 { Some(Identity::decode(value)?) } else { None };
+    let origin = Origin { partition, offset: i64::from_be_bytes(*offset) };
+    Some(DoneRecord { message_id, origin, completed_at: i64::from_be_bytes(*completed_at), payload_hash })
 }
 
 fn write_origin(value: &mut Vec<u8>, origin: &Origin) {
@@ -87,7 +124,7 @@ fn write_origin(value: &mut Vec<u8>, origin: &Origin) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::TopicPartition;
+    use crate::id::{MessageId, Scope};
 
     #[test]
     fn a_lease_reads_as_it_was_written() {
@@ -101,6 +138,23 @@ mod tests {
     }
 
     #[test]
+    fn a_done_id_reads_as_it_was_written() {
+        let origin = Origin { partition: TopicPartition::new("orders", 7), offset: 42 };
+        let identity = Identity::new(Scope::Topic("orders".into()), MessageId::new("7").unwrap());
+        for identity in [None, Some(identity)] {
+            for payload_hash in [None, Some(PayloadHash::of(Some(b"x")))] {
+                let details = MessageDetails { identity: identity.clone(), payload_hash };
+                let value = done(&origin, 77, Some(&details));
+                let record =
+                    DoneRecord { message_id: identity.clone(), origin: origin.clone(), completed_at: 77, payload_hash };
+                assert_eq!(read_done(&value), Some(record));
+                assert_eq!(read_done(&value[..20]), None);
+            }
+        }
+        assert!(read_done(&done(&origin, 77, None)).is_some());
+    }
+
+    #[test]
     fn what_is_of_another_version_or_too_short_is_unreadable() {
         let origin = Origin { partition: TopicPartition::new("orders", 7), offset: 42 };
         let mut value = lease(&Token::from_bytes([9; 16]), 1, &origin);
@@ -111,7 +165,8 @@ mod tests {
         assert_eq!(Holding::read(&value), None);
         assert_eq!(Holding::read(&value[..29]), None);
         assert_eq!(Holding::read(b""), None);
-        assert!(!is_done(b"2"));
-        assert!(!is_done(b""));
+        assert_eq!(read_done(b"2"), None);
+        assert_eq!(read_done(b""), None);
+        assert_eq!(read_done(b"14"), None);
     }
 }

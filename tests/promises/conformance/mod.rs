@@ -7,6 +7,7 @@
 pub mod agreement;
 pub mod batches;
 pub mod claims;
+pub mod details;
 pub mod done;
 pub mod leases;
 
@@ -64,11 +65,11 @@ pub fn lease(n: u32, name: u8) -> Lease {
 }
 
 pub fn claim(n: u32, name: u8) -> Claim {
-    Claim { lease: lease(n, name), takes_over: false, origin: origin() }
+    Claim { lease: lease(n, name), takes_over: false, origin: origin(), message: None }
 }
 
 pub fn completion(n: u32, name: u8) -> Completion {
-    Completion { lease: lease(n, name), origin: origin(), held_for: Duration::from_millis(1) }
+    Completion { lease: lease(n, name), origin: origin(), held_for: Duration::from_millis(1), message: None }
 }
 
 /// The answer to a claim that found nothing, or an idle count.
@@ -229,6 +230,16 @@ macro_rules! conformance {
                     renewals_and_releases_keep_their_order
                     great_batches_are_answered_whole
                     empty_batches_have_empty_answers
+                ]
+                details: [
+                    who_keeps_no_details_takes_every_payload_for_the_same
+                    the_first_one_is_told
+                    another_payload_is_a_conflict
+                    another_id_of_the_same_fingerprint_is_a_conflict
+                    what_is_not_told_contradicts_nothing
+                    a_second_completion_leaves_the_first_record
+                    a_conflict_holds_no_lease_and_ends_with_the_done_id
+                    conflicts_keep_their_place_in_a_batch
                 ]
                 agreement: [
                     equal_settings_agree

@@ -138,7 +138,7 @@ impl World {
             What::Id(id) if self.plan.cache && self.workers[to].cache.contains(&id) => {
                 Identified::Cached(fingerprint(id))
             }
-            What::Id(id) => Identified::Id(fingerprint(id)),
+            What::Id(id) => Identified::Id { fingerprint: fingerprint(id), message: None },
             What::Process => Identified::Process,
             What::Missing => {
                 Identified::Stop(Box::new(NoMessageId { origin: record.origin(), problem: IdProblem::Empty }))

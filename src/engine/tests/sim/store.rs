@@ -72,7 +72,7 @@ impl ModelStore {
     pub(super) fn claim(&mut self, claim: &Claim, now: u64) -> ClaimOutcome {
         let (id, token) = (id_of(&claim.lease), claim.lease.token);
         if self.is_done(id) {
-            return ClaimOutcome::Done { cached: false };
+            return ClaimOutcome::Done { cached: false, first: None };
         }
         let (attempts, suspect) = match self.held(id, now) {
             None => (0, false),

@@ -58,7 +58,7 @@ impl World {
             .map(|slice| Generation { slice, shards: self.rng.random_range(1..4), from: 0 })
             .collect();
         let slice = calendar.slice(now);
-        if self.rng.random_bool(0.1) && !self.redis.plan.grows_after(slice, self.now) {
+        if self.rng.random_bool(0.3) && !self.redis.plan.grows_after(slice, self.now) {
             self.shards += 1;
             // By Redis' own clock.
             wanted.push(Generation { slice, shards: 10 + self.shards, from: self.now + calendar.notice() });
@@ -130,7 +130,9 @@ fn whatever_was_done_less_than_a_window_ago_is_found() {
             workers[writer] = reading;
             world.now += world.rng.random_range(0..300);
 
-            let asked = &written[world.rng.random_range(0..written.len())];
+            // What was done just now is the likeliest to be missed.
+            let oldest = if world.rng.random_bool(0.7) { written.len().saturating_sub(4) } else { 0 };
+            let asked = &written[world.rng.random_range(oldest..written.len())];
             let (wanted, sent, due) = (asked.id, asked.sent, asked.due);
             let looker = world.rng.random_range(0..workers.len());
             let mut reading = workers[looker].clone();
