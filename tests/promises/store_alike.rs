@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hapax::store::{
-    Answers, Claim, ClaimOutcome, Completion, DoneMode, GivenBack, Lease, LeaseTerms, MemoryStore, Release, State,
-    StoreError,
+    Answers, Claim, ClaimOutcome, Completion, DoneMode, DoneRecord, GivenBack, Lease, LeaseTerms, MemoryStore, Release,
+    State, StoreError,
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -33,7 +33,10 @@ fn timeless_outcome(outcome: ClaimOutcome) -> ClaimOutcome {
 fn timeless_state(state: State) -> State {
     match state {
         State::InFlight { attempts, .. } => State::InFlight { attempts, remaining: Duration::ZERO },
-        State::Done { record, .. } => State::Done { remaining: Duration::ZERO, record },
+        State::Done { record, .. } => {
+            let record = record.map(|record| Arc::new(DoneRecord { completed_at: 0, ..DoneRecord::clone(&record) }));
+            State::Done { remaining: Duration::ZERO, record }
+        }
         state => state,
     }
 }
@@ -46,9 +49,13 @@ async fn redis_answers_as_memory_does() {
 }
 
 async fn answers_as_memory_does(mode: DoneMode) {
+    let reference = match mode {
+        DoneMode::Exact => MemoryStore::exact(LONG),
+        _ => MemoryStore::new(LONG),
+    };
     let seed: u64 = rand::random();
     let mut rng = StdRng::seed_from_u64(seed);
-    let (memory, redis) = (MemoryStore::new(LONG), Redis::new(mode));
+    let (memory, redis) = (reference, Redis::new(mode));
     let dying = LeaseTerms { lease: Duration::from_millis(1), ..LONG };
     let both = |terms| [Worker(Arc::new(memory.with_terms(terms))), redis.worker(terms)];
     let (long, short) = (both(LONG), both(dying));

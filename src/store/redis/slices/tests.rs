@@ -87,10 +87,10 @@ impl World {
         for _ in 0..100 {
             self.good(reading);
             let asked: Vec<Generation> = reading.plan.readable(&self.calendar, reading.now(self.now)).collect();
-            self.now += self.rng.random_range(0..self.calendar.bound());
+            self.now += self.rng.random_range(0..self.calendar.bound() / 4);
             execute(&mut self.redis, self.now);
             let found = asked.iter().any(|it| self.redis.sets.get(&it.name()).is_some_and(|ids| ids.contains(&id)));
-            self.now += self.rng.random_range(0..self.calendar.bound());
+            self.now += self.rng.random_range(0..self.calendar.bound() / 4);
             self.good(reading);
             let covered = reading.plan.readable(&self.calendar, reading.now(self.now)).all(|it| asked.contains(&it));
             if found || covered {
@@ -110,7 +110,7 @@ struct Written {
 
 #[test]
 fn whatever_was_done_less_than_a_window_ago_is_found() {
-    let schedules = std::env::var("HAPAX_SIM_SCHEDULES").ok().and_then(|count| count.parse().ok()).unwrap_or(300);
+    let schedules = std::env::var("HAPAX_SIM_SCHEDULES").ok().and_then(|count| count.parse().ok()).unwrap_or(2000);
     let (mut boundaries, mut growths, mut again) = (0, 0, 0);
     for seed in 0..schedules {
         let start = 100 * WINDOW + seed % WINDOW;
@@ -128,11 +128,17 @@ fn whatever_was_done_less_than_a_window_ago_is_found() {
             let mut reading = workers[writer].clone();
             written.push(world.write(&mut reading, id));
             workers[writer] = reading;
-            world.now += world.rng.random_range(0..300);
+            // A moment, or a pause in which nobody plans ahead.
+            world.now += if world.rng.random_bool(0.05) { world.rng.random_range(0..WINDOW) } else { 30 };
 
-            // What was done just now is the likeliest to be missed.
-            let oldest = if world.rng.random_bool(0.7) { written.len().saturating_sub(4) } else { 0 };
-            let asked = &written[world.rng.random_range(oldest..written.len())];
+            // What was done just now, and what is nearly a window old, is the likeliest to be missed.
+            let nearly = world.calendar.bound() * world.rng.random_range(1..4);
+            let old = written.partition_point(|it| it.sent + WINDOW < world.now + nearly).min(written.len() - 1);
+            let asked = match world.rng.random_range(0..3) {
+                0 => &written[old],
+                1 => &written[world.rng.random_range(0..written.len())],
+                _ => &written[world.rng.random_range(written.len().saturating_sub(4)..written.len())],
+            };
             let (wanted, sent, due) = (asked.id, asked.sent, asked.due);
             let looker = world.rng.random_range(0..workers.len());
             let mut reading = workers[looker].clone();
@@ -145,7 +151,7 @@ fn whatever_was_done_less_than_a_window_ago_is_found() {
                 }
             });
             workers[looker] = reading;
-            again += u64::from(world.now - before > 2 * world.calendar.bound());
+            again += u64::from(world.now - before > world.calendar.bound());
             let age = world.now - sent;
             assert!(found || due > executed_by || age >= WINDOW, "seed {seed}: {wanted} was done {age} ms ago");
         }
