@@ -24,6 +24,7 @@
 
 mod cache;
 mod error;
+mod health;
 mod memory;
 #[cfg(feature = "redis")]
 mod redis;
@@ -37,6 +38,7 @@ use futures_util::future::BoxFuture;
 pub use self::redis::{RedisStore, RedisStoreBuilder};
 pub use cache::{Cached, DoneCache};
 pub use error::{Cause, OpenError, StoreError};
+pub use health::{Breaker, FINDINGS, Finding, NodeHealth, Persistence, Server, Severity, StoreHealth};
 pub use memory::MemoryStore;
 pub use settings::{Agreement, LeaseTerms, SettingsError};
 pub use types::{
@@ -95,4 +97,9 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
 
     /// Forgets done IDs, so that they are handled again; answers whether each was remembered. A lease stays.
     fn forget(&self, ids: Vec<Fingerprint>) -> BoxFuture<'static, Answers<bool>>;
+
+    /// How the store is doing, as it was last seen; sends nothing. By default there is nothing to tell.
+    fn health(&self) -> StoreHealth {
+        StoreHealth::of("other")
+    }
 }

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use self::table::Table;
 use super::{
     Agreement, Answers, Claim, ClaimOutcome, Completion, CompletionOutcome, Lease, LeaseTerms, OpenError, Release,
-    ReleaseOutcome, RenewOutcome, State, Store,
+    ReleaseOutcome, RenewOutcome, State, Store, StoreHealth,
 };
 use crate::id::Fingerprint;
 
@@ -111,5 +111,9 @@ impl Store for MemoryStore {
 
     fn forget(&self, ids: Vec<Fingerprint>) -> BoxFuture<'static, Answers<bool>> {
         self.each(ids, |table, fingerprint, _, now| table.forget(fingerprint, now))
+    }
+
+    fn health(&self) -> StoreHealth {
+        StoreHealth::of("memory")
     }
 }

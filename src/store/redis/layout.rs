@@ -30,6 +30,16 @@ impl Group {
     pub(super) const fn of(fingerprint: &Fingerprint) -> Self {
         Self(fingerprint.as_bytes()[0] >> 2)
     }
+
+    /// All groups, [`NAMESPACE`](Self::NAMESPACE) last.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        (0..64).map(Self).chain([Self::NAMESPACE])
+    }
+
+    /// Its place in [`all`](Self::all).
+    pub(super) const fn index(self) -> usize {
+        if self.0 < 64 { self.0 as usize } else { 64 }
+    }
 }
 
 /// The version of the layout and of every value, as it stands in keys and values.
@@ -51,6 +61,14 @@ impl Layout {
 
     pub(super) fn namespace(&self) -> &Namespace {
         &self.namespace
+    }
+
+    /// The hash tag of a group: what its slot in a cluster is computed from.
+    pub(super) fn tag(&self, group: Group) -> String {
+        match group {
+            Group::NAMESPACE => self.namespace.to_string(),
+            Group(number) => format!("{}.{number:02x}", self.namespace),
+        }
     }
 
     /// The key of what the namespace agreed on.
@@ -95,5 +113,7 @@ mod tests {
         assert_eq!(layout.lease(&fingerprint), expected.as_bytes());
         assert_eq!(layout.done(&fingerprint), expected.replace(":l:", ":d:").as_bytes());
         assert_eq!(layout.meta(), "hapax:1:{orders.eu}:meta");
+        assert_eq!(layout.tag(Group::of(&fingerprint)), "orders.eu.3f");
+        assert_eq!(layout.tag(Group::NAMESPACE), "orders.eu");
     }
 }

@@ -38,7 +38,7 @@ use self::connection::Link;
 use self::layout::Layout;
 use super::{
     Agreement, Answers, Claim, ClaimOutcome, Completion, CompletionOutcome, Lease, LeaseTerms, OpenError, Release,
-    ReleaseOutcome, RenewOutcome, State, Store,
+    ReleaseOutcome, RenewOutcome, State, Store, StoreHealth,
 };
 use crate::id::{Fingerprint, Namespace};
 
@@ -75,6 +75,11 @@ impl RedisStore {
     /// Which namespace the store is of.
     pub fn namespace(&self) -> &Namespace {
         self.inner.layout.namespace()
+    }
+
+    /// How the servers are doing, as it was last seen; sends nothing.
+    pub fn health(&self) -> StoreHealth {
+        self.inner.link.health()
     }
 
     /// Asks in chunks, a few at once, and answers in the order of the items.
@@ -155,5 +160,9 @@ impl Store for RedisStore {
 
     fn forget(&self, ids: Vec<Fingerprint>) -> BoxFuture<'static, Answers<bool>> {
         self.in_chunks(ids, reading::forget)
+    }
+
+    fn health(&self) -> StoreHealth {
+        Self::health(self)
     }
 }
