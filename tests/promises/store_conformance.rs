@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use hapax::id::Namespace;
 use hapax::store::{Cached, DoneCache, LeaseTerms, MemoryStore, RedisStore};
 
-use crate::common::RedisServer;
+use crate::common::{RedisCluster, RedisSentinels, RedisServer};
 use crate::conformance::{Bench, Worker, conformance};
 
 struct Memory(MemoryStore);
@@ -27,24 +27,44 @@ impl Bench for CachedMemory {
     }
 }
 
-/// A namespace of its own in a server that the tests share.
-pub struct Redis(Namespace);
+/// A namespace of its own in servers that the tests share.
+pub struct Redis {
+    url: String,
+    namespace: Namespace,
+}
 
 pub static SERVER: LazyLock<RedisServer> = LazyLock::new(RedisServer::start);
+static CLUSTER: LazyLock<RedisCluster> = LazyLock::new(RedisCluster::start);
+static SENTINELS: LazyLock<RedisSentinels> = LazyLock::new(RedisSentinels::start);
 
 impl Redis {
     pub fn new() -> Self {
+        Self::at(SERVER.url())
+    }
+
+    fn cluster() -> Self {
+        Self::at(CLUSTER.url())
+    }
+
+    fn sentinels() -> Self {
+        Self::at(SENTINELS.url())
+    }
+
+    fn at(url: String) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        Self(Namespace::new(&format!("conformance-{}", NEXT.fetch_add(1, Ordering::Relaxed))).unwrap())
+        let namespace = format!("conformance-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        Self { url, namespace: Namespace::new(&namespace).unwrap() }
     }
 }
 
 impl Bench for Redis {
     fn worker(&self, terms: LeaseTerms) -> Worker {
-        Worker(Arc::new(RedisStore::builder(SERVER.url(), self.0.clone()).terms(terms).build().unwrap()))
+        Worker(Arc::new(RedisStore::builder(&self.url, self.namespace.clone()).terms(terms).build().unwrap()))
     }
 }
 
 conformance!(memory, #[tokio::test(start_paused = true)], crate::store_conformance::Memory(Default::default()));
 conformance!(cached, #[tokio::test(start_paused = true)], crate::store_conformance::CachedMemory(Default::default()));
 conformance!(redis, #[tokio::test], crate::store_conformance::Redis::new());
+conformance!(cluster, #[tokio::test], crate::store_conformance::Redis::cluster());
+conformance!(sentinel, #[tokio::test], crate::store_conformance::Redis::sentinels());
