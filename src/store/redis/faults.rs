@@ -18,6 +18,12 @@ use redis::{ErrorKind, RedisError, ServerError, Value};
 use super::batch::Reply;
 use crate::store::{Cause, StoreError};
 
+/// What an operator has to allow, and no more; tests keep this true. In a cluster the user is the same on every node.
+const PERMISSIONS: &str = "let an administrator allow the user what the store needs: `ACL SETUSER <user> ~hapax:* +info \
+                           +set +get +del +pexpire +pttl +eval +evalsha`, with `+select` where the URL names a database, \
+                           with `+cluster|slots +asking` in a cluster; and to a user of sentinels \
+                           `+sentinel|get-master-addr-by-name`";
+
 /// What becomes of the connection after a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Connection {
@@ -36,7 +42,11 @@ struct At {
 
 impl fmt::Display for At {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Redis at {}: {}", self.address, self.error)
+        write!(f, "Redis at {}: {}", self.address, self.error)?;
+        match self.error.code() {
+            Some("NOPERM") => write!(f, "; {PERMISSIONS}"),
+            _ => Ok(()),
+        }
     }
 }
 
