@@ -61,6 +61,11 @@ impl RedisSentinels {
         self.sentinels[sentinel].1.kill();
     }
 
+    /// Runs one command on every sentinel.
+    pub fn each(&self, command: &[&str]) {
+        self.sentinels.iter().for_each(|(port, _)| drop(cli(*port, command)));
+    }
+
     /// Lets a sentinel replace the master although nothing is wrong with it.
     pub fn fail_over(&self) {
         cli(self.sentinels[0].0, &["SENTINEL", "FAILOVER", NAME]);
