@@ -86,6 +86,11 @@ impl RedisServer {
         tools::output_of(cli.args(["-e", "-h", "127.0.0.1", "-p", &port]).args(&self.cli).args(command))
     }
 
+    /// As [`cli`](Self::cli), whatever the server's certificate is.
+    pub fn cli_untrusting(&self, command: &[&str]) -> String {
+        self.cli(&[&["--insecure"], command].concat())
+    }
+
     /// Sends it a signal; when this returns it was sent.
     pub fn signal(&self, signal: Signal) {
         self.process.signal(signal);

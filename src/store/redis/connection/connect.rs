@@ -96,6 +96,12 @@ async fn attempt(shared: &Shared) -> Result<Live, StoreError> {
         Ok(Live::new(address, connection))
     };
     tokio::time::timeout(limit, attempt).await.unwrap_or_else(|_| {
-        Err(StoreError::Unavailable(Cause::new(format!("Redis at {}: no connection within {limit:?}", shared.name))))
+        // Some servers without TLS wait for more when they are spoken to in it.
+        let hint =
+            if target.dial.tls.is_some() { "; if the port is not one for TLS, write redis:// instead" } else { "" };
+        Err(StoreError::Unavailable(Cause::new(format!(
+            "Redis at {}: no connection within {limit:?}{hint}",
+            shared.name
+        ))))
     })
 }

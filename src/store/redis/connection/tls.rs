@@ -106,9 +106,11 @@ pub(super) fn remedy(error: &(dyn std::error::Error + 'static)) -> Option<&'stat
         if let Some(error) = error.downcast_ref::<Error>() {
             return remedy_of(error);
         }
-        next = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
-            Some(inner) => Some(inner),
-            None => error.source(),
+        let within = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = match (within, error.downcast_ref::<Arc<dyn std::error::Error + Send + Sync>>()) {
+            (Some(inner), _) => Some(inner),
+            (None, Some(shared)) => Some(&**shared),
+            (None, None) => error.source(),
         };
     }
     None
@@ -116,7 +118,8 @@ pub(super) fn remedy(error: &(dyn std::error::Error + 'static)) -> Option<&'stat
 
 fn remedy_of(error: &Error) -> Option<&'static str> {
     Some(match error {
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+        // The second where another authority has the same name.
+        Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
             "its certificate is signed by nobody who is trusted here; give the CA that signed it"
         }
         Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
