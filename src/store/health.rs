@@ -33,7 +33,7 @@ pub enum Breaker {
     Closed,
     /// An attempt to connect is under way, and decides.
     HalfOpen,
-    /// Not available: questions are answered so at once, and the next attempt comes after a pause of at most a second.
+    /// Not available: questions are answered so at once, and the next attempt comes after a pause of at most half a second.
     Open,
 }
 

@@ -12,7 +12,7 @@ use crate::store::{Cause, StoreError};
 /// The pause after a failed attempt, doubled by each that follows, up to the longest; each shortened by up to half at
 /// random, so that the workers do not come back all at once.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// A connection that lasted less than this counts as a failed attempt, or one that is refused after the check would
 /// be made anew by every question.
