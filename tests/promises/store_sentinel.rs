@@ -98,9 +98,8 @@ async fn a_wrong_name_and_a_wrong_server_are_explained() {
     let sentinels = RedisSentinels::start();
     let text = refused(&store(&sentinels.url().replace("watched", "unknown"))).await;
     assert!(text.contains("no master named unknown"), "{text}");
-    let text =
-        refused(&store(&sentinels.url().replace("+sentinel", "").replace("/watched", "").split(',').next().unwrap()))
-            .await;
+    let first = sentinels.url().replace("+sentinel", "").replace("/watched", "");
+    let text = refused(&store(first.split(',').next().unwrap())).await;
     assert!(text.contains("redis+sentinel://"), "{text}");
 }
 

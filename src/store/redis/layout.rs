@@ -7,12 +7,13 @@
 //! | `hapax:1:{<namespace>.<group>}:d:<fingerprint>` | a done ID |
 //!
 //! `1` is the version of this layout. The braces are Redis Cluster's hash tag: all keys of an ID lie in one slot. A
-//! group is two hexadecimal digits, from `00` to `3f`.
+//! group is two hexadecimal digits, one of the 64 in `groups`, which spread evenly over the slots.
 //!
 //! A fingerprint is written as 32 hexadecimal digits, although 16 raw bytes would save 16 bytes per key: what a log,
 //! `inspect` and a fingerprint's test vector print can then be pasted into `redis-cli` and is found in `MONITOR`. Of
 //! the keys per ID only the leases, of which there are as many as records in flight, have to stay.
 
+use super::groups;
 use crate::id::{Fingerprint, Namespace};
 
 /// How many groups the IDs of a namespace are spread over.
@@ -29,6 +30,11 @@ impl Group {
     /// The group of an ID: the top six bits of its fingerprint.
     pub(super) const fn of(fingerprint: &Fingerprint) -> Self {
         Self(fingerprint.as_bytes()[0] >> 2)
+    }
+
+    /// What stands in its keys.
+    const fn name(self) -> [u8; 2] {
+        groups::NAMES[(self.0 & 63) as usize]
     }
 
     /// All groups, [`NAMESPACE`](Self::NAMESPACE) last.
@@ -67,7 +73,10 @@ impl Layout {
     pub(super) fn tag(&self, group: Group) -> String {
         match group {
             Group::NAMESPACE => self.namespace.to_string(),
-            Group(number) => format!("{}.{number:02x}", self.namespace),
+            group => {
+                let [a, b] = group.name().map(char::from);
+                format!("{}.{a}{b}", self.namespace)
+            }
         }
     }
 
@@ -92,7 +101,7 @@ impl Layout {
         let bytes = fingerprint.as_bytes();
         let mut key = Vec::with_capacity(self.head.len() + 38);
         key.extend_from_slice(&self.head);
-        key.extend_from_slice(&digits(Group::of(fingerprint).0));
+        key.extend_from_slice(&Group::of(fingerprint).name());
         key.extend_from_slice(&[b'}', b':', kind, b':']);
         bytes.iter().for_each(|byte| key.extend_from_slice(&digits(*byte)));
         key
@@ -109,11 +118,11 @@ mod tests {
         let mut bytes = [0xab; 16];
         bytes[0] = 0xff;
         let fingerprint = Fingerprint::from_bytes(bytes);
-        let expected = format!("hapax:1:{{orders.eu.3f}}:l:{fingerprint}");
+        let expected = format!("hapax:1:{{orders.eu.2c}}:l:{fingerprint}");
         assert_eq!(layout.lease(&fingerprint), expected.as_bytes());
         assert_eq!(layout.done(&fingerprint), expected.replace(":l:", ":d:").as_bytes());
         assert_eq!(layout.meta(), "hapax:1:{orders.eu}:meta");
-        assert_eq!(layout.tag(Group::of(&fingerprint)), "orders.eu.3f");
+        assert_eq!(layout.tag(Group::of(&fingerprint)), "orders.eu.2c");
         assert_eq!(layout.tag(Group::NAMESPACE), "orders.eu");
     }
 }

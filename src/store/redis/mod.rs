@@ -19,6 +19,7 @@ mod claim;
 mod complete;
 mod connection;
 mod faults;
+mod groups;
 mod holding;
 mod layout;
 mod meta;

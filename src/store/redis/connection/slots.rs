@@ -3,20 +3,8 @@
 use redis::Value;
 
 use super::place::Place;
+use crate::store::redis::groups::slot;
 use crate::store::redis::layout::{Group, Layout};
-
-const SLOTS: u16 = 16384;
-
-/// The slot of a hash tag: CRC-16/XMODEM, modulo the number of slots.
-pub(in crate::store::redis) fn slot(tag: &[u8]) -> u16 {
-    let step = |crc: u16, byte: &u8| {
-        (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| match crc & 0x8000 {
-            0 => crc << 1,
-            _ => (crc << 1) ^ 0x1021,
-        })
-    };
-    tag.iter().fold(0, step) % SLOTS
-}
 
 /// The slot of each group of a namespace.
 pub(in crate::store::redis) struct GroupSlots(Vec<u16>);
@@ -74,13 +62,6 @@ fn read_place(node: &Value, teller: &Place) -> Option<Place> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn slots_are_those_of_the_specification() {
-        assert_eq!(slot(b"123456789"), 0x31C3);
-        assert_eq!(slot(b"foo"), 12182);
-        assert_eq!(slot(b""), 0);
-    }
 
     #[test]
     fn the_answer_of_a_node_is_read() {
