@@ -35,7 +35,7 @@ use crate::store::redis::layout::Group;
 use crate::store::{Cause, StoreError};
 
 /// How often a command is sent on before it is given up.
-const ROUNDS: usize = 5;
+pub(super) const ROUNDS: usize = 5;
 
 pub(super) struct Cluster {
     keeper: Arc<Keeper>,

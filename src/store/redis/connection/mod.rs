@@ -19,6 +19,8 @@ mod place;
 mod redirect;
 mod sentinel;
 mod slots;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod upkeep;
 mod url;
