@@ -68,7 +68,9 @@ async fn a_demoted_master_leads_to_the_new_one() {
     sentinels.fail_over();
     let (took, kinds) = recovered(&worker, sentinels.servers()[0].port()).await;
     println!("moved after {took:?}, told {kinds:?}");
-    assert!(took < Duration::from_secs(20), "{took:?}");
+    // The old one is told only after about ten seconds that it is a master no more: until then it takes writes, which are
+    // lost.
+    assert!(took < Duration::from_secs(6), "{took:?}");
 }
 
 /// Without any help by the sentinels' clean-up: the server says by itself that it is no master any more.

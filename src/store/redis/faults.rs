@@ -5,10 +5,14 @@
 //! | `OOM` | full | stays |
 //! | `BUSY`, `MISCONF`, `TRYAGAIN`, `CLUSTERDOWN`, `NOREPLICAS`, `NOSCRIPT` | not available | stays |
 //! | `READONLY`, `MASTERDOWN`, `LOADING` | not available | is built anew, and asks for a master |
-//! | `NOAUTH`, `WRONGPASS`, `NOPERM`, `WRONGTYPE`, `CROSSSLOT`, `MOVED`, `ASK`, any other `ERR` | refused | stays |
+//! | `MOVED`, `ASK` | nothing: sent on, a few times; then not available. Outside a cluster: refused | stays |
+//! | `NOAUTH`, `WRONGPASS`, `NOPERM`, `WRONGTYPE`, `CROSSSLOT`, any other `ERR` | refused | stays |
 //! | time-out | unknown | is built anew after several in a row |
 //! | connection dropped, answer unreadable | unknown | is built anew |
-//! | no connection to be had | not available (wrong credentials: refused) | is tried again |
+//! | no connection to be had | not available (wrong credentials, a certificate that is not accepted: refused) | is tried again |
+//!
+//! In a cluster each of these concerns one node's items only, and lets the map of slots be read again where a node is
+//! away or says that it is not available.
 
 use std::fmt;
 use std::sync::Arc;

@@ -16,7 +16,7 @@
 //! lets callers wait for six attempts.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
@@ -72,8 +72,8 @@ pub(super) struct Shared {
     pub(super) state: watch::Sender<State>,
     pub(super) greeting: Mutex<Option<Greeting>>,
     pub(super) known: Mutex<Known>,
-    /// Whether anything was asked since the server was last asked how it is.
-    pub(super) used: AtomicBool,
+    /// How often anything was asked: whether it is in use.
+    pub(super) asked: AtomicU64,
 }
 
 /// What every new connection says first, and who judges the answer.
@@ -123,7 +123,7 @@ impl Node {
             state: watch::Sender::new(State::Idle),
             greeting: Mutex::default(),
             known: Mutex::default(),
-            used: AtomicBool::default(),
+            asked: AtomicU64::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -180,7 +180,7 @@ impl Node {
     }
 
     async fn ask_live(&self, mut live: Live, pipeline: &Pipeline) -> Result<Vec<Reply>, StoreError> {
-        self.shared.used.store(true, Ordering::Relaxed);
+        self.shared.asked.fetch_add(1, Ordering::Relaxed);
         let fault = match live.connection.send_packed_commands(pipeline, 0, pipeline.len()).await {
             Ok(replies) if replies.len() == pipeline.len() => {
                 live.timeouts.store(0, Ordering::Relaxed);
