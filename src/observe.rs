@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::record::{Epoch, Offset, Origin, Record, TopicPartition};
-use crate::store::{StoreError, Verdict};
+use crate::store::{StoreError, StoreHealth, Verdict};
 
 /// Who recognised a duplicate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +106,10 @@ pub trait Observer: std::fmt::Debug + Send + Sync + 'static {
     /// The store did not answer an item of `operation`.
     fn on_store_error(&self, operation: &'static str, error: &StoreError) {
         let _ = (operation, error);
+    }
+    /// The store's state is another than it was; looked at every second.
+    fn on_store_health(&self, health: &StoreHealth) {
+        let _ = health;
     }
 }
 

@@ -65,7 +65,8 @@ impl Consumer {
             () = &mut shutdown => return Ok(()),
         };
         let parts = Parts {
-            engine: Engine::new(self.engine, self.observer, rand::random()),
+            engine: Engine::new(self.engine, Arc::clone(&self.observer), rand::random()),
+            observer: self.observer,
             identifier: self.identifier,
             store: self.store,
             cache: self.cache,

@@ -20,19 +20,23 @@ use crate::engine::{Action, Arrival, Assignment, Engine, Event, Identified, Work
 use crate::error::RunError;
 use crate::id::{Identification, Identifier, NoMessageId};
 use crate::kafka::{Batch, Source, SourceError, SourceEvent, SourceEvents};
-use crate::observe::FailureKind;
+use crate::observe::{FailureKind, Observer};
 use crate::record::Record;
-use crate::store::{DoneCache, MessageDetails, Store, Token};
+use crate::store::{DoneCache, MessageDetails, Store, StoreHealth, Token};
 
 use super::handler::{Attempt, Handler};
 
 /// How many answers or records one turn of the loop takes from a channel before it looks at the others again.
 const MAX_TURN: usize = 1024;
 
+/// How often the store's state is looked at, which costs nothing: it is what was last seen.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
 /// What the driver needs beside the source and the handler.
 #[derive(Debug)]
 pub(super) struct Parts {
     pub(super) engine: Engine,
+    pub(super) observer: Arc<dyn Observer>,
     pub(super) identifier: Identifier,
     pub(super) store: Arc<dyn Store>,
     pub(super) cache: Option<DoneCache>,
@@ -59,6 +63,9 @@ pub(super) struct Driver<H> {
     handlers: JoinSet<(WorkId, Result<(), FailureKind>)>,
     running: HashMap<WorkId, CancellationToken>,
     assigned: Vec<Assignment>,
+    /// What the observer was told of the store, and when to look at it again.
+    health: Option<StoreHealth>,
+    look_at: Duration,
     actions: Vec<Action>,
     /// What the source is still to be told, in order.
     for_source: Vec<Action>,
@@ -78,6 +85,8 @@ impl<H: Handler> Driver<H> {
             handlers: JoinSet::new(),
             running: HashMap::new(),
             assigned: Vec::new(),
+            health: None,
+            look_at: Duration::ZERO,
             actions: Vec::new(),
             for_source: Vec::new(),
             finished: false,
@@ -102,7 +111,10 @@ impl<H: Handler> Driver<H> {
                 self.step(Event::Tick);
                 continue;
             }
-            let wake = self.start + tick.unwrap_or(Duration::from_secs(3600));
+            if self.look_at <= now {
+                self.look_at_store(now);
+            }
+            let wake = self.start + tick.map_or(self.look_at, |tick| tick.min(self.look_at));
             tokio::select! {
                 biased;
                 event = events.control.recv() => match event {
@@ -147,6 +159,15 @@ impl<H: Handler> Driver<H> {
 
     fn now(&self) -> Duration {
         self.start.elapsed()
+    }
+
+    fn look_at_store(&mut self, now: Duration) {
+        self.look_at = now + LOOK_INTERVAL;
+        let health = self.parts.store.health();
+        if self.health.as_ref() != Some(&health) {
+            self.parts.observer.on_store_health(&health);
+            self.health = Some(health);
+        }
     }
 
     fn step(&mut self, event: Event) {

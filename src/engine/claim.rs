@@ -12,8 +12,11 @@ use super::{Action, Engine, WorkId};
 const FIRST_DELAY: Duration = Duration::from_millis(20);
 /// How long a parked record waits before it is asked for again for the first time; it doubles.
 const FIRST_PARK: Duration = Duration::from_millis(5);
-/// The longest delay before a claim or a completion is sent again.
+/// The longest delay before a claim made ahead, a renewal or a release is sent again.
 pub(super) const LONGEST_DELAY: Duration = Duration::from_secs(2);
+/// The same for what others wait for, the claim at the head of a lane and a completion: of these there are few, so that
+/// a store that was away may be asked often, and work goes on soon after it is back.
+pub(super) const LONGEST_URGENT_DELAY: Duration = Duration::from_millis(500);
 
 impl Engine {
     /// Claims a record's ID, unless another record of this process has it.
@@ -97,7 +100,8 @@ impl Engine {
                 if unwanted {
                     self.send_first_release(id, token);
                 } else {
-                    let again_at = Some(self.now + self.delay(FIRST_DELAY, LONGEST_DELAY, tries));
+                    let longest = if self.is_head(id) { LONGEST_URGENT_DELAY } else { LONGEST_DELAY };
+                    let again_at = Some(self.now + self.delay(FIRST_DELAY, longest, tries));
                     self.enter(id, Stage::Claiming { again_at, tries });
                 }
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::observe::{DuplicateBy, FailureKind};
 use crate::store::{Completion, CompletionOutcome, StoreError, Verdict};
 
-use super::claim::LONGEST_DELAY;
+use super::claim::LONGEST_URGENT_DELAY;
 use super::work::{Stage, Work};
 use super::{Action, Engine, WorkId};
 
@@ -185,7 +185,7 @@ impl Engine {
             }
             Err(error) => {
                 self.observer.on_store_error("complete", &error);
-                let delay = self.delay(Duration::from_millis(20), LONGEST_DELAY, sendings);
+                let delay = self.delay(Duration::from_millis(20), LONGEST_URGENT_DELAY, sendings);
                 let unsure = unsure.saturating_add(u32::from(error.may_have_executed()));
                 self.enter(id, Stage::Completing { again_at: Some(self.now + delay), sendings, unsure });
             }

@@ -29,6 +29,7 @@
 mod cache;
 mod details;
 mod error;
+mod health;
 mod memory;
 #[cfg(feature = "redis")]
 mod redis;
@@ -43,6 +44,7 @@ pub use self::redis::{DoneMode, RedisStore, RedisStoreBuilder};
 pub use cache::{Cached, DoneCache};
 pub use details::{DoneRecord, MessageDetails, PayloadHash};
 pub use error::{Cause, OpenError, StoreError};
+pub use health::{Breaker, FINDINGS, Finding, NodeHealth, Persistence, Server, Severity, StoreHealth};
 pub use memory::MemoryStore;
 pub use settings::{Agreement, LeaseTerms, SettingsError};
 pub use types::{
@@ -109,4 +111,9 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
 
     /// Forgets done IDs, so that they are handled again; answers whether each was remembered. A lease stays.
     fn forget(&self, ids: Vec<Fingerprint>) -> BoxFuture<'static, Answers<bool>>;
+
+    /// How the store is doing, as it was last seen; sends nothing. By default there is nothing to tell.
+    fn health(&self) -> StoreHealth {
+        StoreHealth::of("other")
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Log, Metrics};
 use crate::observe::{DuplicateBy, FailureKind, Observer};
 use crate::record::{Epoch, Offset, Origin, Record, TopicPartition};
-use crate::store::{StoreError, Verdict};
+use crate::store::{StoreError, StoreHealth, Verdict};
 
 /// Counts and logs: the observer of a consumer that was given no other.
 #[derive(Debug)]
@@ -56,4 +56,5 @@ both! {
     on_lost(partition: &TopicPartition, epoch: Epoch);
     on_pause(partition: &TopicPartition, paused: bool);
     on_store_error(operation: &'static str, error: &StoreError);
+    on_store_health(health: &StoreHealth);
 }

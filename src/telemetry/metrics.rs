@@ -11,7 +11,7 @@ use parking_lot::RwLock;
 use super::names::{self, Kind};
 use crate::observe::{DuplicateBy, FailureKind, Observer};
 use crate::record::{Epoch, Offset, Origin, Record, TopicPartition};
-use crate::store::{StoreError, Verdict};
+use crate::store::{Breaker, FINDINGS, Server, StoreError, StoreHealth, Verdict};
 
 /// Counts every decision through the `metrics` facade.
 #[derive(Debug, Default)]
@@ -181,5 +181,22 @@ impl Observer for Metrics {
 
     fn on_store_error(&self, operation: &'static str, error: &StoreError) {
         counter!(names::STORE_ERRORS, "operation" => operation, "kind" => error.kind()).increment(1);
+    }
+
+    fn on_store_health(&self, health: &StoreHealth) {
+        let breaker = match health.breaker {
+            Breaker::Closed => 0.0,
+            Breaker::HalfOpen => 1.0,
+            Breaker::Open => 2.0,
+        };
+        gauge!(names::STORE_BREAKER).set(breaker);
+        for name in FINDINGS {
+            let found = health.findings.iter().any(|finding| finding.name == name);
+            gauge!(names::STORE_FINDING, "finding" => name).set(f64::from(u8::from(found)));
+        }
+        let sum =
+            |of: fn(&Server) -> u64| health.nodes.iter().filter_map(|node| node.server.as_ref()).map(of).sum::<u64>();
+        gauge!(names::STORE_MEMORY).set(sum(|server| server.used_memory) as f64);
+        gauge!(names::STORE_EVICTED).set(sum(|server| server.evicted_keys) as f64);
     }
 }

@@ -52,6 +52,10 @@ metrics! {
     COMMITS_FAILED = Counter "hapax_commits_failed_total" ["topic"] "Commits that were refused.";
     REBALANCES = Counter "hapax_rebalances_total" ["kind"] "Partitions assigned, drained, cut_off (revoked before all that ran had ended) or lost.";
     STORE_ERRORS = Counter "hapax_store_errors_total" ["operation", "kind"] "Items that the store did not answer, by kind: unknown, unavailable, full or refused.";
+    STORE_BREAKER = Gauge "hapax_store_breaker" [] "Whether the store is reached, by its worst server: 0 reached, 1 trying, 2 not reached.";
+    STORE_FINDING = Gauge "hapax_store_finding" ["finding"] "1 while somebody should look at the store for this reason.";
+    STORE_MEMORY = Gauge "hapax_store_used_memory_bytes" [] "Memory in use by the servers of the store.";
+    STORE_EVICTED = Gauge "hapax_store_evicted_keys" [] "Keys that the servers of the store have evicted since they were started; what they remembered is handled again.";
 }
 
 #[cfg(test)]

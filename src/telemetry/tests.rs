@@ -8,7 +8,7 @@ use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshot};
 use super::{Telemetry, names};
 use crate::observe::{DuplicateBy, FailureKind, Observer};
 use crate::record::{Epoch, Origin, Record, TopicPartition};
-use crate::store::{Cause, StoreError, Verdict};
+use crate::store::{Breaker, Cause, NodeHealth, StoreError, StoreHealth, Verdict};
 
 /// Lets every decision happen once.
 fn observed() -> Snapshot {
@@ -35,6 +35,8 @@ fn observed() -> Snapshot {
         telemetry.on_commit_failed(&partition, 44, "a reason");
         telemetry.on_lost(&partition, Epoch(1));
         telemetry.on_store_error("claim", &StoreError::Unavailable(Cause::new("away")));
+        let away = NodeHealth { breaker: Breaker::Open, problem: Some("away".to_owned()), ..NodeHealth::default() };
+        telemetry.on_store_health(&StoreHealth::of_nodes("redis", vec![away]));
     });
     snapshotter.snapshot()
 }
@@ -70,6 +72,9 @@ fn decisions_are_counted() {
     assert_eq!(value(names::COMPLETIONS, "overrun"), Some(DebugValue::Counter(1)));
     assert_eq!(value(names::ATTEMPTS_FAILED, "panicked"), Some(DebugValue::Counter(1)));
     assert_eq!(value(names::STORE_ERRORS, "unavailable"), Some(DebugValue::Counter(1)));
+    assert_eq!(value(names::STORE_BREAKER, ""), Some(DebugValue::Gauge(2.0.into())));
+    assert_eq!(value(names::STORE_FINDING, "unreachable"), Some(DebugValue::Gauge(1.0.into())));
+    assert_eq!(value(names::STORE_FINDING, "evicting"), Some(DebugValue::Gauge(0.0.into())));
     assert_eq!(value(names::COMMITTED_OFFSET, "7"), Some(DebugValue::Gauge(43.0.into())));
     assert_eq!(value(names::ASSIGNED, "7"), Some(DebugValue::Gauge(0.0.into())));
 }

@@ -10,8 +10,10 @@ use hapax::consumer::{ConsumerBuilder, Handler};
 use hapax::error::RunError;
 use hapax::id::{HeaderId, Identification, Identifier};
 use hapax::kafka::SourceError;
+use hapax::observe::Observer;
 use hapax::record::{Record, TopicPartition};
-use hapax::store::{LeaseTerms, MemoryStore, OpenError, State, Store, StoreError};
+use hapax::store::{Breaker, LeaseTerms, MemoryStore, OpenError, State, Store, StoreError, StoreHealth};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::common::{Client, Kafka, Message, Mode, Proxy, RedisServer, await_until, unique};
@@ -285,4 +287,47 @@ async fn a_killed_broker_is_a_pause() {
     running.stop().await;
     each_once(&journal, 300);
     assert_eq!(journal.stops(), []);
+}
+
+/// What an observer was told of the store's breaker.
+#[derive(Debug, Default)]
+struct Eyes(Mutex<Vec<Breaker>>);
+
+impl Observer for Eyes {
+    fn on_store_health(&self, health: &StoreHealth) {
+        self.0.lock().push(health.breaker);
+    }
+}
+
+/// The breaker is told, nothing starts while it is open, and work goes on about a second after Redis is back: half of
+/// it until the next attempt to connect, half until the next question, at most.
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_back_is_noticed_within_about_a_second() {
+    let (kafka, redis) = (Kafka::shared().await, RedisServer::start());
+    let to_redis = Arc::new(Proxy::to_port(redis.port()));
+    let (topic, group, journal) = (unique("orders"), unique("billing"), Journal::default());
+    kafka.create_topic(&topic, PARTITIONS).await;
+    kafka.produce(&topic, messages(0..400)).await;
+    let store = Arc::new(redis_store(to_redis.redis_url(), &group).build().unwrap());
+    let eyes = Arc::new(Eyes::default());
+    let settings = consumer(kafka, &group, &topic, &journal).store(store).max_exposed(EXPOSED);
+    let settings = settings.observer(Arc::clone(&eyes) as Arc<dyn Observer>);
+    let mut running = Running::start(settings, breaking(&journal, 100, &to_redis, Mode::Cut));
+    let told = async |breaker: Breaker| {
+        await_until("the breaker is told", PATIENCE, async || eyes.0.lock().last() == Some(&breaker)).await;
+    };
+    running.until(told(Breaker::Open)).await;
+    let (had, tried) = (journal.effects().len(), to_redis.accepted());
+    running.until(await_until("it goes on trying", PATIENCE, async || to_redis.accepted() > tried + 8)).await;
+    assert_eq!(journal.effects().len(), had, "nothing starts while Redis is away");
+
+    to_redis.set(Mode::Pass);
+    let back = Instant::now();
+    running.until(journal.until_effects(had + 1)).await;
+    println!("resumed after {:?}", back.elapsed());
+    assert!(back.elapsed() < Duration::from_secs(1) + SLACK / 2, "{:?}", back.elapsed());
+    running.until(told(Breaker::Closed)).await;
+    running.until_all_committed(kafka, &group, &topic).await;
+    running.stop().await;
+    each_once(&journal, 400);
 }

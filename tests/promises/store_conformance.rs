@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use hapax::id::Namespace;
 use hapax::store::{Cached, DoneCache, DoneMode, LeaseTerms, MemoryStore, RedisStore};
 
-use crate::common::RedisServer;
+use crate::common::{RedisCluster, RedisSentinels, RedisServer};
 use crate::conformance::{Bench, Worker, conformance};
 
 struct Memory(MemoryStore);
@@ -27,21 +27,41 @@ impl Bench for CachedMemory {
     }
 }
 
-/// A namespace of its own in a server that the tests share.
-pub struct Redis(Namespace, DoneMode);
+/// A namespace of its own in servers that the tests share.
+pub struct Redis {
+    url: String,
+    namespace: Namespace,
+    mode: DoneMode,
+}
 
 pub static SERVER: LazyLock<RedisServer> = LazyLock::new(RedisServer::start);
+static CLUSTER: LazyLock<RedisCluster> = LazyLock::new(RedisCluster::start);
+static SENTINELS: LazyLock<RedisSentinels> = LazyLock::new(RedisSentinels::start);
 
 impl Redis {
     pub fn new(mode: DoneMode) -> Self {
+        Self::at(SERVER.url(), mode)
+    }
+
+    fn cluster(mode: DoneMode) -> Self {
+        Self::at(CLUSTER.url(), mode)
+    }
+
+    fn sentinels(mode: DoneMode) -> Self {
+        Self::at(SENTINELS.url(), mode)
+    }
+
+    fn at(url: String, mode: DoneMode) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        Self(Namespace::new(&format!("conformance-{}", NEXT.fetch_add(1, Ordering::Relaxed))).unwrap(), mode)
+        let namespace = format!("conformance-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        Self { url, namespace: Namespace::new(&namespace).unwrap(), mode }
     }
 }
 
 impl Bench for Redis {
     fn worker(&self, terms: LeaseTerms) -> Worker {
-        Worker(Arc::new(RedisStore::builder(SERVER.url(), self.0.clone()).terms(terms).mode(self.1).build().unwrap()))
+        let builder = RedisStore::builder(&self.url, self.namespace.clone()).terms(terms).mode(self.mode);
+        Worker(Arc::new(builder.build().unwrap()))
     }
 }
 
@@ -59,3 +79,6 @@ conformance!(
 );
 conformance!(redis_compact, #[tokio::test], crate::store_conformance::Redis::new(hapax::store::DoneMode::Compact));
 conformance!(redis_exact, #[tokio::test], crate::store_conformance::Redis::new(hapax::store::DoneMode::Exact));
+conformance!(cluster, #[tokio::test], crate::store_conformance::Redis::cluster(hapax::store::DoneMode::Compact));
+conformance!(cluster_exact, #[tokio::test], crate::store_conformance::Redis::cluster(hapax::store::DoneMode::Exact));
+conformance!(sentinel, #[tokio::test], crate::store_conformance::Redis::sentinels(hapax::store::DoneMode::Compact));

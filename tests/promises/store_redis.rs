@@ -44,7 +44,11 @@ pub async fn cli<T: redis::FromRedisValue>(redis: &mut redis::aio::MultiplexedCo
 /// The key of an ID, as `layout` documents it.
 pub fn key(kind: char, n: u32) -> String {
     let fingerprint = id(n);
-    format!("hapax:1:{{{NAMESPACE}.{:02x}}}:{kind}:{fingerprint}", fingerprint.as_bytes()[0] >> 2)
+    // The groups' names, in the order of the numbers that a fingerprint gives.
+    const GROUPS: &str = "10 18 cc 03 29 21 32 f1 69 0b 1a b1 3c 58 a0 2d 11 19 cb 02 28 20 33 f0 68 0c 1d b0 3b 59 a1 2a \
+                          12 bb 09 01 ac 23 30 38 c0 0d 1c 78 3a fb 49 2b 13 bc 08 00 ab 22 31 39 c1 0a 1b 79 3d fc 48 2c";
+    let group = GROUPS.split(' ').nth(usize::from(fingerprint.as_bytes()[0] >> 2)).unwrap();
+    format!("hapax:1:{{{NAMESPACE}.{group}}}:{kind}:{fingerprint}")
 }
 
 // ---- the order of commands ----

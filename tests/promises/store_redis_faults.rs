@@ -36,7 +36,7 @@ async fn claim_until_answered(worker: &Worker, name: u8) -> ClaimOutcome {
     answer.unwrap()
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = format!("{error} {error:?}");
     let mut source = error.source();
     while let Some(error) = source {

@@ -265,3 +265,33 @@ fn a_waiting_duplicate_does_not_settle_by_a_failed_first() {
     bench.pass(ms(1000));
     assert_eq!(bench.committing(), "1:1", "the first partition stays stopped");
 }
+
+/// The store's breaker answers at once that it is away: that must neither make the engine spin nor start anything, and
+/// work goes on soon after the store is back.
+#[test]
+fn a_store_that_is_away_is_asked_now_and_then_and_nothing_starts() {
+    const RECORDS: &str = "abcdefghijklmnopqrstuvwxyz";
+    let mut bench = Bench::new();
+    let a = bench.assign(0);
+    bench.deliver(&a, RECORDS);
+    let mut asked = 0;
+    for _ in 0..6000 {
+        for id in bench.claiming().chars() {
+            asked += 1;
+            bench.answer_claim(id, Err(unavailable()));
+        }
+        bench.pass(ms(10));
+        assert_eq!(bench.running(), "");
+    }
+    // A minute: each about once a second, and the head about four times.
+    assert!((1000..3000).contains(&asked), "{asked}");
+    let back = bench.now;
+    while bench.running().is_empty() {
+        for id in bench.claiming().chars() {
+            bench.answer_claim(id, Ok(FRESH));
+        }
+        bench.pass(ms(1));
+        assert!(bench.now - back <= ms(510), "the head was not asked for");
+    }
+    assert_eq!(bench.running(), "a");
+}

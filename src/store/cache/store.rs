@@ -11,7 +11,7 @@ use super::DoneCache;
 use crate::id::Fingerprint;
 use crate::store::{
     Agreement, Answers, Claim, ClaimOutcome, Completion, CompletionOutcome, Lease, LeaseTerms, OpenError, Release,
-    ReleaseOutcome, RenewOutcome, State, Store,
+    ReleaseOutcome, RenewOutcome, State, Store, StoreHealth,
 };
 
 /// A store behind a [`DoneCache`]: a claim of an ID that is known to be done is answered without asking the store.
@@ -135,5 +135,9 @@ impl Store for Cached {
             forgotten
         }
         .boxed()
+    }
+
+    fn health(&self) -> StoreHealth {
+        self.store.health()
     }
 }

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use self::table::Table;
 use super::{
     Agreement, Answers, Claim, ClaimOutcome, Completion, CompletionOutcome, DoneRecord, Lease, LeaseTerms, OpenError,
-    Release, ReleaseOutcome, RenewOutcome, State, Store,
+    Release, ReleaseOutcome, RenewOutcome, State, Store, StoreHealth,
 };
 use crate::id::Fingerprint;
 
@@ -138,5 +138,9 @@ impl Store for MemoryStore {
 
     fn forget(&self, ids: Vec<Fingerprint>) -> BoxFuture<'static, Answers<bool>> {
         self.each(ids, |table, fingerprint, _, now| table.forget(fingerprint, now))
+    }
+
+    fn health(&self) -> StoreHealth {
+        StoreHealth::of("memory")
     }
 }

@@ -2,6 +2,7 @@
 
 use redis::{Cmd, Pipeline, Value};
 
+use super::connection::Redirect;
 use super::layout::Group;
 use crate::store::StoreError;
 
@@ -21,11 +22,13 @@ pub(super) struct Fault {
     pub(super) error: StoreError,
     /// Redis does not know the script of that hash: it has to be sent as text.
     pub(super) unknown_script: bool,
+    /// The command has to go to another node of the cluster.
+    pub(super) redirect: Option<Box<Redirect>>,
 }
 
 impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
-        Self { error, unknown_script: false }
+        Self { error, unknown_script: false, redirect: None }
     }
 }
 
@@ -55,8 +58,8 @@ impl Batch {
         self.commands.len()
     }
 
-    pub(super) fn into_commands(self) -> impl Iterator<Item = Cmd> {
-        self.commands.into_iter().map(|(_, command)| command)
+    pub(super) fn into_commands(self) -> impl Iterator<Item = (Group, Cmd)> {
+        self.commands.into_iter()
     }
 
     /// All commands in one pipeline, for a Redis that holds all groups.

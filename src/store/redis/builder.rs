@@ -4,11 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
-use redis::{AsyncConnectionConfig, Client, ConnectionInfo, IntoConnectionInfo};
+use redis::RedisConnectionInfo;
 
 use super::claim::millis;
-use super::connection::{Link, Target};
+use super::connection::{Dial, Link, TlsSettings, Url};
 use super::layout::Layout;
 use super::slices::{Calendar, Expiries, Reader, SHORTEST_WINDOW};
 use super::{DoneMode, Inner, RedisStore};
@@ -26,6 +25,10 @@ pub struct RedisStoreBuilder {
     timeouts: u32,
     mode: DoneMode,
     expected_ids: Option<u64>,
+    tls: TlsSettings,
+    sentinel_login: RedisConnectionInfo,
+    strict: bool,
+    health_interval: Duration,
 }
 
 impl RedisStoreBuilder {
@@ -39,6 +42,10 @@ impl RedisStoreBuilder {
             timeouts: 3,
             mode: DoneMode::default(),
             expected_ids: None,
+            tls: TlsSettings::default(),
+            sentinel_login: RedisConnectionInfo::default(),
+            strict: false,
+            health_interval: Duration::from_secs(60),
         }
     }
 
@@ -91,14 +98,63 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// Checks the settings. Nothing is sent yet.
+    /// Whom to trust, as PEM with one certificate or more: only servers whose certificate one of these has signed.
+    /// Default: the roots of the system. For URLs that begin with `rediss`.
+    #[must_use]
+    pub fn tls_ca(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.tls.ca = Some(pem.into());
+        self
+    }
+
+    /// The certificate (chain) to show where the server asks for one, and its unencrypted private key, both as PEM.
+    /// Default: none. For URLs that begin with `rediss`.
+    #[must_use]
+    pub fn tls_client(mut self, certificate: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
+        self.tls.client = Some((certificate.into(), key.into()));
+        self
+    }
+
+    /// As whom to come to the sentinels, whose users are their own; the URL's are those of the servers that they watch.
+    /// Default: as nobody. `None` is the user `default`.
+    #[must_use]
+    pub fn sentinel_login(mut self, user: Option<&str>, password: &str) -> Self {
+        let login = RedisConnectionInfo::default().set_password(password);
+        self.sentinel_login = match user {
+            Some(user) => login.set_username(user),
+            None => login,
+        };
+        self
+    }
+
+    /// Refuses a Redis whose `maxmemory-policy` is not `noeviction`, because it forgets what was handled when its memory
+    /// is full. Default: false; then that is a warning in the log and in [`RedisStore::health`].
+    #[must_use]
+    pub fn strict(mut self, strict: bool) -> Self {
+        self.strict = strict;
+        self
+    }
+
+    /// How often Redis is asked how it is doing (one `INFO`), while the store is in use. Default 1 min. Every new
+    /// connection asks, too.
+    #[must_use]
+    pub fn health_interval(mut self, interval: Duration) -> Self {
+        self.health_interval = interval;
+        self
+    }
+
+    /// Checks the settings, and reads the certificates. Nothing is sent yet.
     ///
     /// # Errors
     ///
     /// Names the setting that is wrong and never shows the URL, which may hold a password.
     pub fn build(self) -> Result<RedisStore, SettingsError> {
         self.terms.check()?;
-        for (setting, limit) in [("connect limit", self.connect_limit), ("response limit", self.response_limit)] {
+        let limits = [
+            ("connect limit", self.connect_limit),
+            ("response limit", self.response_limit),
+            ("health interval", self.health_interval),
+        ];
+        for (setting, limit) in limits {
             if limit.is_zero() {
                 return Err(SettingsError { setting, problem: "is zero; choose at least a millisecond".to_owned() });
             }
@@ -114,17 +170,26 @@ impl RedisStoreBuilder {
             );
             return Err(SettingsError { setting: "window", problem });
         }
-        let info = parse(&self.url)?.set_tcp_settings(tcp());
-        let address: Arc<str> = info.addr().to_string().into();
-        let client = Client::open(info).map_err(|_| not_a_url())?;
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.connect_limit))
-            .set_response_timeout(Some(self.response_limit));
-        let target = Target { address, client, connect_limit: self.connect_limit, config, timeouts: self.timeouts };
+        let url = Url::parse(&self.url)?;
+        if !url.tls && !self.tls.is_empty() {
+            let problem = "is given, and the URL does not ask for TLS; write rediss".to_owned();
+            return Err(SettingsError { setting: "TLS certificate", problem });
+        }
+        let dial = Dial {
+            login: url.login,
+            tls: url.tls.then(|| self.tls.connector()).transpose()?,
+            connect_limit: self.connect_limit,
+            response_limit: self.response_limit,
+            timeouts: self.timeouts,
+            strict: self.strict,
+            health_interval: self.health_interval,
+        };
+        let layout = Layout::new(self.namespace);
+        let link = Link::new(url.servers, dial, self.sentinel_login, &layout);
         let calendar = Calendar::new(millis(self.terms.window));
         let inner = Inner {
-            link: Link::new(target),
-            layout: Layout::new(self.namespace),
+            link,
+            layout,
             terms: self.terms,
             mode: self.mode,
             reader: Reader::new(calendar, self.expected_ids),
@@ -145,37 +210,11 @@ impl fmt::Debug for RedisStoreBuilder {
             .field("timeouts", &self.timeouts)
             .field("mode", &self.mode)
             .field("expected_ids", &self.expected_ids)
+            .field("tls", &self.tls)
+            .field("strict", &self.strict)
+            .field("health_interval", &self.health_interval)
             .finish_non_exhaustive()
     }
-}
-
-/// Takes the URL apart here, at the border: behind it only the client library holds the password, whose debug output
-/// leaves it out. Its errors are not passed on, for they may repeat parts of the URL.
-fn parse(url: &str) -> Result<ConnectionInfo, SettingsError> {
-    if url.starts_with("rediss:") || url.starts_with("valkeys:") {
-        let problem = "asks for TLS, which is not built in; use redis:// on a network that you trust".to_owned();
-        return Err(SettingsError { setting: "Redis URL", problem });
-    }
-    url.into_connection_info().map_err(|_| not_a_url())
-}
-
-fn not_a_url() -> SettingsError {
-    let problem = "is not of the form redis://[user[:password]@]host[:port][/database]; \
-                   write special characters of a password as %XX"
-        .to_owned();
-    SettingsError { setting: "Redis URL", problem }
-}
-
-/// What the kernel is told about the connection.
-fn tcp() -> TcpSettings {
-    // Without TCP_NODELAY a pipeline's last packet may wait up to 40 ms for an acknowledgement. Probes find a peer that
-    // went away while nothing was asked; the user time-out, one that does not acknowledge what was sent, which a kernel
-    // otherwise bears for about a quarter of an hour.
-    let settings =
-        TcpSettings::default().set_nodelay(true).set_keepalive(TcpKeepalive::new().with_time(Duration::from_secs(10)));
-    #[cfg(any(target_os = "android", target_os = "linux"))]
-    let settings = settings.set_user_timeout(Duration::from_secs(10));
-    settings
 }
 
 #[cfg(test)]
@@ -192,7 +231,7 @@ mod tests {
         assert!(!format!("{builder:?}").contains("geheim"));
         let store = format!("{:?}", builder.build().unwrap());
         assert!(store.contains("host:6380") && !store.contains("geheim"), "{store}");
-        for wrong in ["redis//:geheim@host", "rediss://:geheim@host", "redis://:geheim@host/x", "geheim"] {
+        for wrong in ["redis//:geheim@host", "redis://:geheim@host/x", "geheim"] {
             let error = build(wrong).unwrap_err().to_string();
             assert!(error.starts_with("Redis URL: ") && !error.contains("geheim"), "{error}");
         }
@@ -203,6 +242,8 @@ mod tests {
         let builder = RedisStore::builder("redis://host", Namespace::new("n").unwrap());
         assert!(builder.clone().response_limit(Duration::ZERO).build().is_err());
         assert!(builder.clone().connect_limit(Duration::ZERO).build().is_err());
+        assert!(builder.clone().health_interval(Duration::ZERO).build().is_err());
+        assert!(builder.clone().tls_ca("anything").build().unwrap_err().to_string().contains("rediss"));
         assert!(builder.clone().timeouts_in_a_row(0).build().is_err());
         assert!(builder.terms(LeaseTerms { lease: Duration::ZERO, ..LeaseTerms::default() }).build().is_err());
     }

@@ -21,6 +21,7 @@ use super::layout::Group;
 use super::scripts::{self, Call};
 use super::slices::member;
 use super::{DoneMode, Inner, faults, value};
+use crate::id::Fingerprint;
 use crate::store::{Answers, Claim, ClaimOutcome, DoneRecord, StoreError};
 
 /// How often what was claimed is looked up again, because the time or the plan went on while it was asked for.
@@ -136,7 +137,7 @@ struct GiveBack(BTreeMap<Group, Call>);
 
 impl GiveBack {
     fn add(&mut self, inner: &Inner, claim: &Claim) {
-        let group = Group::of(&claim.lease.fingerprint);
+        let group = inner.together_with(&claim.lease.fingerprint);
         let call = self.0.entry(group).or_insert_with(|| Call { group, keys: Vec::new(), args: Vec::new() });
         call.keys.push(inner.layout.lease(&claim.lease.fingerprint));
         call.args.push(claim.lease.token.as_bytes().to_vec());
@@ -201,6 +202,11 @@ impl Inner {
     fn unreadable(&self, left_ms: Option<i64>) -> ClaimOutcome {
         let left = left_ms.and_then(|ms| u64::try_from(ms).ok()).map_or(self.terms.lease, Duration::from_millis);
         ClaimOutcome::InFlight { remaining: left.min(self.terms.lease) }
+    }
+
+    /// With what an ID's keys may stand in one command: with all others on one server, with its group's in a cluster.
+    pub(super) fn together_with(&self, fingerprint: &Fingerprint) -> Group {
+        if self.link.is_one() { Group::NAMESPACE } else { Group::of(fingerprint) }
     }
 
     /// The time to live of a lease, in milliseconds.

@@ -30,11 +30,10 @@ pub(super) async fn complete(inner: Arc<Inner>, completions: Vec<Completion>) ->
         DoneMode::Compact => inner.remember_in_sets(&known, &completions).await,
         DoneMode::Exact => inner.remember_each(&known, &completions).await,
     };
-    // One command for the leases of a group: they lie in one slot.
     let mut deleted: BTreeMap<Group, Cmd> = BTreeMap::new();
     for (completion, _) in completions.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()) {
         let fingerprint = &completion.lease.fingerprint;
-        let delete = deleted.entry(Group::of(fingerprint)).or_insert_with(|| redis::cmd("DEL"));
+        let delete = deleted.entry(inner.together_with(fingerprint)).or_insert_with(|| redis::cmd("DEL"));
         delete.arg(inner.layout.lease(fingerprint));
     }
     // The answers do not wait for it. It is queued before they are given, so that it cannot overtake a later claim of

@@ -5,10 +5,14 @@
 //! | `OOM` | full | stays |
 //! | `BUSY`, `MISCONF`, `TRYAGAIN`, `CLUSTERDOWN`, `NOREPLICAS`, `NOSCRIPT` | not available | stays |
 //! | `READONLY`, `MASTERDOWN`, `LOADING` | not available | is built anew, and asks for a master |
-//! | `NOAUTH`, `WRONGPASS`, `NOPERM`, `WRONGTYPE`, `CROSSSLOT`, `MOVED`, `ASK`, any other `ERR` | refused | stays |
+//! | `MOVED`, `ASK` | nothing: sent on, a few times; then not available. Outside a cluster: refused | stays |
+//! | `NOAUTH`, `WRONGPASS`, `NOPERM`, `WRONGTYPE`, `CROSSSLOT`, any other `ERR` | refused | stays |
 //! | time-out | unknown | is built anew after several in a row |
 //! | connection dropped, answer unreadable | unknown | is built anew |
-//! | no connection to be had | not available (wrong credentials: refused) | is tried again |
+//! | no connection to be had | not available (wrong credentials, a certificate that is not accepted: refused) | is tried again |
+//!
+//! In a cluster each of these concerns one node's items only, and lets the map of slots be read again where a node is
+//! away or says that it is not available.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,6 +21,12 @@ use redis::{ErrorKind, RedisError, ServerError, Value};
 
 use super::batch::Reply;
 use crate::store::{Cause, StoreError};
+
+/// What an operator has to allow, and no more; tests keep this true. In a cluster the user is the same on every node.
+const PERMISSIONS: &str = "let an administrator allow the user what the store needs: `ACL SETUSER <user> ~hapax:* +info \
+                           +set +get +del +pexpire +pttl +eval +evalsha`, with `+select` where the URL names a database, \
+                           with `+cluster|slots +asking` in a cluster; and to a user of sentinels \
+                           `+sentinel|get-master-addr-by-name`";
 
 /// What becomes of the connection after a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +46,11 @@ struct At {
 
 impl fmt::Display for At {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Redis at {}: {}", self.address, self.error)
+        write!(f, "Redis at {}: {}", self.address, self.error)?;
+        match self.error.code() {
+            Some("NOPERM") => write!(f, "; {PERMISSIONS}"),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -9,12 +9,13 @@
 //! | `hapax:1:{<namespace>.<group>}:d:<fingerprint>` | exact: a done ID |
 //!
 //! `1` is the version of this layout. The braces are Redis Cluster's hash tag: all keys of an ID lie in one slot. A
-//! group is two hexadecimal digits, from `00` to `3f`.
+//! group is two hexadecimal digits, one of the 64 in `groups`, which spread evenly over the slots.
 //!
 //! A fingerprint is written as 32 hexadecimal digits, although 16 raw bytes would save 16 bytes per key: what a log,
 //! `inspect` and a fingerprint's test vector print can then be pasted into `redis-cli` and is found in `MONITOR`. Of
 //! the keys per ID only the leases, of which there are as many as records in flight, have to stay.
 
+use super::groups;
 use super::slices::Shard;
 use crate::id::{Fingerprint, Namespace};
 
@@ -34,14 +35,24 @@ impl Group {
         Self((group % GROUPS) as u8)
     }
 
-    /// Its number. The namespace as a whole has none of its own, and no IDs.
-    pub(super) const fn index(self) -> usize {
-        (self.0 as u32 % GROUPS) as usize
-    }
-
     /// The group of an ID: the top six bits of its fingerprint.
     pub(super) const fn of(fingerprint: &Fingerprint) -> Self {
         Self(fingerprint.as_bytes()[0] >> 2)
+    }
+
+    /// What stands in its keys.
+    const fn name(self) -> [u8; 2] {
+        groups::NAMES[(self.0 & 63) as usize]
+    }
+
+    /// All groups, [`NAMESPACE`](Self::NAMESPACE) last.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        (0..64).map(Self).chain([Self::NAMESPACE])
+    }
+
+    /// Its place in [`all`](Self::all).
+    pub(super) const fn index(self) -> usize {
+        if self.0 < 64 { self.0 as usize } else { 64 }
     }
 }
 
@@ -64,6 +75,17 @@ impl Layout {
 
     pub(super) fn namespace(&self) -> &Namespace {
         &self.namespace
+    }
+
+    /// The hash tag of a group: what its slot in a cluster is computed from.
+    pub(super) fn tag(&self, group: Group) -> String {
+        match group {
+            Group::NAMESPACE => self.namespace.to_string(),
+            group => {
+                let [a, b] = group.name().map(char::from);
+                format!("{}.{a}{b}", self.namespace)
+            }
+        }
     }
 
     /// The key of what the namespace agreed on.
@@ -109,7 +131,7 @@ impl Layout {
     fn start(&self, group: Group, kind: u8, more: usize) -> Vec<u8> {
         let mut key = Vec::with_capacity(self.head.len() + 6 + more);
         key.extend_from_slice(&self.head);
-        key.extend_from_slice(&digits(group.0));
+        key.extend_from_slice(&group.name());
         key.extend_from_slice(&[b'}', b':', kind, b':']);
         key
     }
@@ -131,9 +153,11 @@ mod tests {
         let mut bytes = [0xab; 16];
         bytes[0] = 0xff;
         let fingerprint = Fingerprint::from_bytes(bytes);
-        let expected = format!("hapax:1:{{orders.eu.3f}}:l:{fingerprint}");
+        let expected = format!("hapax:1:{{orders.eu.2c}}:l:{fingerprint}");
         assert_eq!(layout.lease(&fingerprint), expected.as_bytes());
         assert_eq!(layout.done(&fingerprint), expected.replace(":l:", ":d:").as_bytes());
         assert_eq!(layout.meta(), "hapax:1:{orders.eu}:meta");
+        assert_eq!(layout.tag(Group::of(&fingerprint)), "orders.eu.2c");
+        assert_eq!(layout.tag(Group::NAMESPACE), "orders.eu");
     }
 }

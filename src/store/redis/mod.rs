@@ -3,8 +3,16 @@
 //! Which line decides what: a claim's answer, `claim` (hot path) and `scripts` (rare path); what is written where,
 //! `layout`; what a fault means, `faults`; when a connection is given up, `connection`.
 //!
-//! The least that an operator has to allow (a test keeps this true):
-//! `~hapax:* +info +set +get +del +pexpire +pttl +eval +evalsha`, and `+select` where the URL names a database.
+//! The least that an operator has to allow (tests keep this true; what is missing is named by the error):
+//!
+//! | where | to whom |
+//! |---|---|
+//! | one server, a master that sentinels watch | `~hapax:* +info +set +get +del +pexpire +pttl +eval +evalsha`, and `+select` where the URL names a database |
+//! | every node of a cluster | the same, `+cluster\|slots` and `+asking` |
+//! | sentinels, where they have users at all | `+sentinel\|get-master-addr-by-name` |
+//!
+//! With `+config\|get` it is known, too, whether the server takes snapshots; nothing else depends on that.
+//!
 //! Redis' `maxmemory-policy` has to be `noeviction`, its default: any other silently forgets what was handled.
 //!
 //! Measured on two cores, Redis 7.0.15 and one task on the same machine: a claim and a completion cost Redis 5.1 µs per
@@ -21,6 +29,7 @@ mod complete;
 mod connection;
 mod done;
 mod faults;
+mod groups;
 mod holding;
 mod layout;
 mod meta;
@@ -43,7 +52,7 @@ use self::layout::Layout;
 use self::slices::{Expiries, Reader};
 use super::{
     Agreement, Answers, Claim, ClaimOutcome, Completion, CompletionOutcome, Lease, LeaseTerms, OpenError, Release,
-    ReleaseOutcome, RenewOutcome, State, Store,
+    ReleaseOutcome, RenewOutcome, State, Store, StoreHealth,
 };
 use crate::id::{Fingerprint, Namespace};
 
@@ -75,7 +84,16 @@ struct Inner {
 }
 
 impl RedisStore {
-    /// Starts a store of `namespace` in the Redis at `url`: `redis://[user[:password]@]host[:port][/database]`.
+    /// Starts a store of `namespace` in the Redis at `url`:
+    ///
+    /// | `url` | what it is |
+    /// |---|---|
+    /// | `redis://[user[:password]@]host[:port][/database]` | one server |
+    /// | `redis+sentinel://[user[:password]@]host[:port][,host[:port]…]/<master name>[/database]` | the master that these sentinels name, whichever it is now; user and password are those of the servers |
+    /// | `redis+cluster://[user[:password]@]host[:port][,host[:port]…]` | a cluster; a few of its nodes are enough, the others are learnt |
+    ///
+    /// With `rediss` instead of `redis` everything goes by TLS, and every certificate is checked: see
+    /// [`tls_ca`](RedisStoreBuilder::tls_ca).
     pub fn builder(url: impl Into<String>, namespace: Namespace) -> RedisStoreBuilder {
         RedisStoreBuilder::new(url.into(), namespace)
     }
@@ -83,6 +101,11 @@ impl RedisStore {
     /// Which namespace the store is of.
     pub fn namespace(&self) -> &Namespace {
         self.inner.layout.namespace()
+    }
+
+    /// How the servers are doing, as it was last seen; sends nothing.
+    pub fn health(&self) -> StoreHealth {
+        self.inner.link.health()
     }
 
     /// Asks in chunks, a few at once, and answers in the order of the items.
@@ -180,5 +203,9 @@ impl Store for RedisStore {
 
     fn forget(&self, ids: Vec<Fingerprint>) -> BoxFuture<'static, Answers<bool>> {
         self.in_chunks(ids, asking::forget)
+    }
+
+    fn health(&self) -> StoreHealth {
+        Self::health(self)
     }
 }

@@ -3,6 +3,9 @@
 //! | for | use |
 //! |---|---|
 //! | a Redis server of one's own | [`RedisServer::start`], [`RedisServer::start_with`] its arguments |
+//! | six of them as a cluster | [`RedisCluster::start`] |
+//! | a master with replica and sentinels | [`RedisSentinels::start`] |
+//! | certificates | [`Authority::new`] |
 //! | a Kafka broker | [`Kafka::shared`]: one for all tests of this binary |
 //! | a broker to kill, restart or cut off | [`Kafka::own`], [`Kafka::own_behind_proxy`] |
 //! | topics, records, offsets | [`Client`]: every [`Kafka`] derefs to one; a worker process makes one by [`Client::new`] |
@@ -46,20 +49,26 @@
 //! ```
 #![allow(dead_code, unused_imports, reason = "a harness offers more than the tests of a day use")]
 
+mod certificates;
 mod guard;
 pub mod kafka;
 mod port;
 mod program;
 mod proxy;
 mod redis;
+mod redis_cluster;
+mod redis_sentinel;
 pub mod tools;
 mod until;
 mod worker;
 
+pub use certificates::{Authority, Identity};
 pub use guard::Signal;
 pub use kafka::{Client, Kafka, Message};
 pub use program::Program;
 pub use proxy::{Mode, Proxy};
 pub use redis::RedisServer;
+pub use redis_cluster::RedisCluster;
+pub use redis_sentinel::RedisSentinels;
 pub use until::{await_until, unique};
 pub use worker::{Worker, role};

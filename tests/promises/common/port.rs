@@ -12,7 +12,12 @@ pub(super) const TRIES: usize = 20;
 /// Ports that were free when asked for; somebody else may be faster, so the server that gets one must say whether it
 /// could bind it.
 pub(super) fn candidates() -> impl Iterator<Item = u16> {
-    std::iter::repeat_with(|| rand::random_range(RANGE)).filter(|port| TcpListener::bind(loopback(*port)).is_ok())
+    std::iter::repeat_with(|| rand::random_range(RANGE)).filter(|port| is_free(*port))
+}
+
+/// Whether nobody listens there now.
+pub(super) fn is_free(port: u16) -> bool {
+    TcpListener::bind(loopback(port)).is_ok()
 }
 
 /// The loopback address with this port.

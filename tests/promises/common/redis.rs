@@ -14,6 +14,8 @@ const START_DEADLINE: Duration = Duration::from_secs(30);
 pub struct RedisServer {
     port: u16,
     process: Guarded,
+    /// What redis-cli needs to reach it, beside the port.
+    cli: Vec<String>,
 }
 
 impl RedisServer {
@@ -29,14 +31,32 @@ impl RedisServer {
 
     /// Starts one on the first of these ports that it can have.
     pub fn start_on(ports: impl IntoIterator<Item = u16>, arguments: &[&str]) -> Self {
+        Self::start_at(ports, |port| vec!["--port".to_owned(), port.to_string()], arguments, &[])
+    }
+
+    /// Starts one that speaks TLS only, with these files (certificate, key, CA), and lets redis-cli use them, too.
+    pub fn start_tls([certificate, key, ca]: [&str; 3], arguments: &[&str]) -> Self {
+        let files = ["--tls-cert-file", certificate, "--tls-key-file", key, "--tls-ca-cert-file", ca];
+        let arguments = [&files[..], arguments].concat();
+        let port = |port: u16| ["--port", "0", "--tls-port", &port.to_string()].map(str::to_owned).to_vec();
+        let cli = ["--tls", "--cert", certificate, "--key", key, "--cacert", ca];
+        Self::start_at(port::candidates(), port, &arguments, &cli)
+    }
+
+    fn start_at(
+        ports: impl IntoIterator<Item = u16>,
+        listen: impl Fn(u16) -> Vec<String>,
+        arguments: &[&str],
+        cli: &[&str],
+    ) -> Self {
         for port in ports.into_iter().take(port::TRIES) {
             let directory = tempfile::Builder::new().prefix("hapax-redis-").tempdir().expect("a temporary directory");
             let mut command = Command::new(tools::redis_server());
-            command.args(["--bind", "127.0.0.1", "--port", &port.to_string()]);
+            command.args(["--bind", "127.0.0.1"]).args(listen(port));
             command.args(["--save", "", "--appendonly", "no"]).args(arguments);
             let process = Guarded::start("redis-server", directory, &command);
             match wait_ready(&process) {
-                Ok(()) => return Self { port, process },
+                Ok(()) => return Self { port, process, cli: cli.iter().map(|&word| word.to_owned()).collect() },
                 Err(output) if output.contains("Address already in use") => {}
                 Err(output) => panic!("redis-server ended at its start:\n{output}"),
             }
@@ -62,7 +82,13 @@ impl RedisServer {
     /// Runs one command through redis-cli and answers what it prints; panics when Redis answers with an error.
     pub fn cli(&self, command: &[&str]) -> String {
         let mut cli = Command::new(tools::redis_cli());
-        tools::output_of(cli.args(["-e", "-h", "127.0.0.1", "-p", &self.port.to_string()]).args(command))
+        let port = self.port.to_string();
+        tools::output_of(cli.args(["-e", "-h", "127.0.0.1", "-p", &port]).args(&self.cli).args(command))
+    }
+
+    /// As [`cli`](Self::cli), whatever the server's certificate is.
+    pub fn cli_untrusting(&self, command: &[&str]) -> String {
+        self.cli(&[&["--insecure"], command].concat())
     }
 
     /// Sends it a signal; when this returns it was sent.

@@ -1,0 +1,296 @@
+//! The connection to one server: made when it is needed, checked before it is used, given up when it is no good.
+//!
+//! ```text
+//! idle ──a question──▶ connecting ──checked──▶ up
+//!                        │    ▲                 │
+//!                        └────┘ refused,        │ dropped · time-outs in a row · READONLY, MASTERDOWN, LOADING
+//!                          again after a pause  │
+//!                             ▲─────────────────┘
+//! ```
+//!
+//! One task connects, however many ask. Who asks during the first attempt waits for it, which the limit bounds; after
+//! a failed attempt everybody is told at once that Redis is not available, while the task goes on trying: the breaker.
+//!
+//! The client library's own manager is not used: it does not reconnect on time-outs (a half-open connection would
+//! time out for the quarter of an hour that a kernel takes to give up), nor on `READONLY` (a demoted master), and
+//! lets callers wait for six attempts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use redis::aio::MultiplexedConnection;
+use redis::{Pipeline, Value};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::connect::{self, FIRST_PAUSE, SHORT_LIVED};
+use super::dial::Dial;
+use super::place::Place;
+use super::redirect::Redirect;
+use super::sentinel::Sentinels;
+use super::upkeep::Known;
+use crate::store::health::{Breaker, NodeHealth};
+use crate::store::redis::batch::{Fault, Reply};
+use crate::store::redis::faults::{self, Connection};
+use crate::store::{Cause, StoreError};
+
+/// Which server to connect to, and how.
+pub(super) struct Target {
+    pub(super) find: Find,
+    pub(super) dial: Arc<Dial>,
+    /// Whether it has to be a node of a cluster.
+    pub(super) cluster: bool,
+}
+
+/// Where the server is.
+pub(super) enum Find {
+    At(Place),
+    /// Wherever these say that the master is, at each attempt.
+    By(Sentinels),
+}
+
+impl Target {
+    /// What errors and logs call it.
+    pub(super) fn name(&self) -> String {
+        match &self.find {
+            Find::At(place) => place.to_string(),
+            Find::By(sentinels) => sentinels.name(),
+        }
+    }
+}
+
+/// The way to one server.
+pub(super) struct Node {
+    shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    pub(super) target: Target,
+    /// Where it is, for errors and logs.
+    pub(super) name: Arc<str>,
+    pub(super) state: watch::Sender<State>,
+    pub(super) known: Mutex<Known>,
+    /// How often anything was asked: whether it is in use.
+    pub(super) asked: AtomicU64,
+}
+
+#[derive(Clone)]
+pub(super) enum State {
+    Idle,
+    /// A task is connecting: `trying` just now, or pausing. `failed` tells what became of its last attempt.
+    Connecting {
+        trying: bool,
+        failed: Option<StoreError>,
+    },
+    Up(Live),
+}
+
+#[derive(Clone)]
+pub(super) struct Live {
+    /// Where it leads.
+    pub(super) address: Arc<str>,
+    pub(super) connection: MultiplexedConnection,
+    pub(super) since: Instant,
+    /// Tells one connection of the process from the next.
+    pub(super) serial: u64,
+    /// Time-outs since the last reply.
+    pub(super) timeouts: Arc<AtomicU32>,
+}
+
+impl Live {
+    pub(super) fn new(address: Arc<str>, connection: MultiplexedConnection) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let serial = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self { address, connection, since: Instant::now(), serial, timeouts: Arc::default() }
+    }
+}
+
+impl Node {
+    pub(super) fn new(target: Target) -> Self {
+        let name = target.name().into();
+        let shared = Shared {
+            target,
+            name,
+            state: watch::Sender::new(State::Idle),
+            known: Mutex::default(),
+            asked: AtomicU64::default(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    pub(super) fn name(&self) -> &Arc<str> {
+        &self.shared.name
+    }
+
+    /// Where it is, where that is fixed.
+    pub(super) fn place(&self) -> Option<&Place> {
+        match &self.shared.target.find {
+            Find::At(place) => Some(place),
+            Find::By(_) => None,
+        }
+    }
+
+    /// Which connection is up, if one is.
+    pub(super) fn serial(&self) -> Option<u64> {
+        match &*self.shared.state.borrow() {
+            State::Up(live) => Some(live.serial),
+            _ => None,
+        }
+    }
+
+    pub(super) fn breaker(&self) -> Breaker {
+        match &*self.shared.state.borrow() {
+            State::Idle | State::Up(_) => Breaker::Closed,
+            State::Connecting { trying: true, .. } => Breaker::HalfOpen,
+            State::Connecting { trying: false, .. } => Breaker::Open,
+        }
+    }
+
+    pub(super) fn health(&self) -> NodeHealth {
+        let breaker = self.breaker();
+        let (address, problem) = match &*self.shared.state.borrow() {
+            State::Up(live) => (live.address.to_string(), None),
+            State::Connecting { failed: Some(why), .. } => (self.shared.name.to_string(), Some(cause(why).to_string())),
+            _ => (self.shared.name.to_string(), None),
+        };
+        NodeHealth { address, breaker, problem, server: self.shared.known.lock().server.clone() }
+    }
+
+    /// Sends the commands in one go and returns a reply for each.
+    pub(super) async fn ask(&self, pipeline: &Pipeline) -> Vec<Reply> {
+        let answers = match self.live().await {
+            Ok(live) => self.ask_live(live, pipeline).await,
+            Err(error) => Err(error),
+        };
+        answers.unwrap_or_else(|error| vec![Err(error.into()); pipeline.len()])
+    }
+
+    async fn ask_live(&self, mut live: Live, pipeline: &Pipeline) -> Result<Vec<Reply>, StoreError> {
+        self.shared.asked.fetch_add(1, Ordering::Relaxed);
+        let fault = match live.connection.send_packed_commands(pipeline, 0, pipeline.len()).await {
+            Ok(replies) if replies.len() == pipeline.len() => {
+                live.timeouts.store(0, Ordering::Relaxed);
+                return Ok(replies.into_iter().map(|reply| self.judge(&live, reply)).collect());
+            }
+            Ok(_) => (faults::of_misfit("a pipeline"), Connection::IsBuiltAnew),
+            Err(error) => faults::of_request(&live.address, error),
+        };
+        Err(self.fail(&live, fault))
+    }
+
+    /// Sends commands whose replies nobody reads. They are queued behind what was sent before, and before what the
+    /// caller sends next, when this returns; whether they arrive is unknown. Not sent at all, and not waited for, where
+    /// there is no connection.
+    pub(super) async fn tell(&self, commands: impl IntoIterator<Item = redis::Cmd>) {
+        let State::Up(mut live) = self.shared.state.borrow().clone() else { return };
+        for mut command in commands {
+            command.set_no_response(true);
+            if let Err(error) = live.connection.send_packed_command(&command).await {
+                self.fail(&live, faults::of_request(&live.address, error));
+                return;
+            }
+        }
+    }
+
+    /// A reply, or what it means that it is an error, for the caller and for the connection.
+    fn judge(&self, live: &Live, reply: Value) -> Reply {
+        reply_of(&live.address, reply).map_err(|(mut fault, connection)| {
+            // A node tells its fellows' addresses without the host where that is its own.
+            if let (Some(redirect), Some(place)) = (&mut fault.redirect, self.place()) {
+                redirect.told_by(place);
+            }
+            if connection == Connection::IsBuiltAnew {
+                self.shared.lose(live, fault.error.clone());
+            }
+            fault
+        })
+    }
+
+    fn fail(&self, live: &Live, (error, connection): (StoreError, Connection)) -> StoreError {
+        let lost = match connection {
+            Connection::Stays => false,
+            Connection::IsBuiltAnew => true,
+            Connection::CountsATimeout => {
+                live.timeouts.fetch_add(1, Ordering::Relaxed) + 1 >= self.shared.target.dial.timeouts
+            }
+        };
+        if lost {
+            self.shared.lose(live, error.clone());
+        }
+        error
+    }
+
+    /// The connection, or why there is none.
+    async fn live(&self) -> Result<Live, StoreError> {
+        let mut states = self.shared.state.subscribe();
+        loop {
+            match &*states.borrow_and_update() {
+                State::Up(live) => return Ok(live.clone()),
+                State::Connecting { failed: Some(why), .. } => return Err(why.clone()),
+                State::Connecting { failed: None, .. } | State::Idle => {}
+            }
+            self.shared.start();
+            if states.changed().await.is_err() {
+                return Err(StoreError::Unavailable(Cause::new("the store was closed")));
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Begins to connect, unless that is under way or done.
+    fn start(self: &Arc<Self>) {
+        let begins = self.state.send_if_modified(|state| {
+            let idle = matches!(state, State::Idle);
+            if idle {
+                *state = State::Connecting { trying: true, failed: None };
+            }
+            idle
+        });
+        if begins {
+            connect::start(self, None);
+        }
+    }
+
+    /// Gives a connection up and makes another, unless that has happened.
+    pub(super) fn lose(self: &Arc<Self>, lost: &Live, why: StoreError) {
+        let short_lived = lost.since.elapsed() < SHORT_LIVED;
+        let begins = self.state.send_if_modified(|state| {
+            let current = matches!(state, State::Up(live) if live.serial == lost.serial);
+            if current {
+                tracing::warn!(address = %lost.address, reason = %cause(&why), "connection to Redis given up");
+                let failed = short_lived.then(|| match &why {
+                    StoreError::Refused(cause) => StoreError::Refused(cause.clone()),
+                    why => StoreError::Unavailable(cause(why)),
+                });
+                *state = State::Connecting { trying: !short_lived, failed };
+            }
+            current
+        });
+        if begins {
+            connect::start(self, short_lived.then_some(FIRST_PAUSE));
+        }
+    }
+}
+
+/// A reply, or what it means that it is an error.
+fn reply_of(address: &Arc<str>, reply: Value) -> Result<Value, (Fault, Connection)> {
+    let Value::ServerError(error) = reply else { return Ok(reply) };
+    let (why, connection) = faults::of_reply(address, &error);
+    let fault = Fault {
+        error: why,
+        unknown_script: error.code() == "NOSCRIPT",
+        redirect: Redirect::read(&error).map(Box::new),
+    };
+    Err((fault, connection))
+}
+
+pub(super) fn cause(error: &StoreError) -> Cause {
+    match error {
+        StoreError::Unknown(cause)
+        | StoreError::Unavailable(cause)
+        | StoreError::Full(cause)
+        | StoreError::Refused(cause) => cause.clone(),
+    }
+}
