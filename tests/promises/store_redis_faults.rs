@@ -278,8 +278,7 @@ async fn missing_permissions_are_refused() {
 async fn the_documented_permissions_suffice() {
     let server = RedisServer::start();
     let mut redis = raw(&server).await;
-    let allowed = "on >pw ~hapax:* +info +time +eval +evalsha +set +get +del +pexpire +pexpireat +pttl +sadd +sismember \
-                   +srem +scard +hgetall +hsetnx +hdel";
+    let allowed = format!("on >pw {}", RedisStore::PERMISSIONS);
     let words: Vec<&str> = ["ACL", "SETUSER", "hapax"].into_iter().chain(allowed.split(' ')).collect();
     cli::<()>(&mut redis, &words).await;
     let worker = worker(&server.url().replace("redis://", "redis://hapax:pw@"));

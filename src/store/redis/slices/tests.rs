@@ -110,7 +110,7 @@ struct Written {
 
 #[test]
 fn whatever_was_done_less_than_a_window_ago_is_found() {
-    let schedules = std::env::var("HAPAX_SIM_SCHEDULES").ok().and_then(|count| count.parse().ok()).unwrap_or(2000);
+    let schedules = std::env::var("HAPAX_SIM_SCHEDULES").ok().and_then(|count| count.parse().ok()).unwrap_or(1000);
     let (mut boundaries, mut growths, mut again) = (0, 0, 0);
     for seed in 0..schedules {
         let start = 100 * WINDOW + seed % WINDOW;
