@@ -1,0 +1,13 @@
+//! The Redis server, started and stopped as the tests do.
+#![allow(dead_code, reason = "the tests' harness offers more than a benchmark uses")]
+
+#[path = "../../tests/promises/common/guard.rs"]
+mod guard;
+#[path = "../../tests/promises/common/port.rs"]
+mod port;
+#[path = "../../tests/promises/common/redis.rs"]
+mod redis;
+#[path = "../../tests/promises/common/tools.rs"]
+mod tools;
+
+pub use redis::RedisServer;
