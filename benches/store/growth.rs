@@ -15,12 +15,16 @@ pub async fn measure(options: &Options, table: &mut Table) {
     for remembered in options.remembered.iter().copied() {
         let server = RedisServer::start();
         let mut meter = Meter::new(&server).await;
-        progress(&format!("growth: {remembered} IDs remembered"));
-        remember(&redis_store(&server.url(), "growth"), (0..remembered).map(|n| id(u64::MAX, n))).await;
-        // Few enough that they do not change what is measured.
+        // Few enough that they do not change what is measured; more turns where that is very few.
         let some = options.ids.min(remembered / 5).max(1_000);
+        let turns = options.rounds as u64 * (options.ids / some).clamp(1, 10);
         let (mut samples, mut round_trips) = (Vec::new(), Vec::new());
-        for turn in 0..=options.rounds.min(5) as u64 {
+        for turn in 0..=turns {
+            progress(&format!("growth: {remembered} IDs remembered, turn {turn} of {turns}"));
+            if turn == 0 || some < options.ids {
+                meter.flush().await;
+                remember(&redis_store(&server.url(), "growth"), (0..remembered).map(|n| id(u64::MAX, n))).await;
+            }
             let ids: Arc<Vec<_>> = Arc::new((0..some).map(|n| id(turn, n)).collect());
             let (store, dedup) = opened(&server.url(), "growth").await;
             let sample = meter.measure(some, subject::handle(&dedup, &ids, false)).await;

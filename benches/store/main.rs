@@ -38,25 +38,37 @@ mod table;
 
 use options::{Options, Part};
 use table::Table;
+use tokio::runtime::{Builder, Runtime};
 
-#[tokio::main]
-async fn main() {
+fn main() {
     let options = Options::from_arguments();
     let mut table = Table::new();
-    if options.runs(Part::Rates) {
-        rates::measure(&options, &mut table).await;
+    // On several threads tasks wake each other across them; on one they take turns with the connection. Both are used.
+    for (threads, runtime) in [("one thread", one_thread()), ("a thread per core", many_threads())] {
+        if options.runs(Part::Rates) {
+            runtime.block_on(rates::measure(&options, &mut table, threads));
+        }
+        if options.runs(Part::Alone) {
+            runtime.block_on(alone::measure(&options, &mut table, threads));
+        }
     }
-    if options.runs(Part::Alone) {
-        alone::measure(&options, &mut table).await;
-    }
+    let runtime = many_threads();
     if options.runs(Part::Memory) {
-        memory::measure(&options, &mut table).await;
+        runtime.block_on(memory::measure(&options, &mut table));
     }
     if options.runs(Part::Growth) {
-        growth::measure(&options, &mut table).await;
+        runtime.block_on(growth::measure(&options, &mut table));
     }
     if options.runs(Part::Alternatives) {
-        alternatives::measure(&options, &mut table).await;
+        runtime.block_on(alternatives::measure(&options, &mut table));
     }
     print!("{table}");
+}
+
+fn one_thread() -> Runtime {
+    Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+fn many_threads() -> Runtime {
+    Builder::new_multi_thread().enable_all().build().expect("a runtime")
 }

@@ -48,10 +48,10 @@ impl Options {
         }
         let options = match (quick || !bench, full) {
             (true, _) => Self { rounds: 1, ids: 2_000, alone: 50, remembered: vec![10_000], only },
-            (false, false) => Self { rounds: 5, ids: 150_000, alone: 2_000, remembered: vec![10_000, 1_000_000], only },
+            (false, false) => Self { rounds: 5, ids: 100_000, alone: 1_000, remembered: vec![10_000, 1_000_000], only },
             (false, true) => {
                 let remembered = vec![10_000, 1_000_000, 10_000_000];
-                Self { rounds: 7, ids: 150_000, alone: 2_000, remembered, only }
+                Self { rounds: 7, ids: 100_000, alone: 1_000, remembered, only }
             }
         };
         Self { rounds: rounds.unwrap_or(options.rounds).max(1), ..options }

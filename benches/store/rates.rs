@@ -21,14 +21,14 @@ struct Turns {
     batches: Vec<(f64, f64)>,
 }
 
-pub async fn measure(options: &Options, table: &mut Table) {
+pub async fn measure(options: &Options, table: &mut Table, threads: &str) {
     let server = RedisServer::start();
     let mut meter = Meter::new(&server).await;
     let mut redis = connect(&server.url()).await;
     let mut turns = Turns::default();
     // The first turn warms up, and tells the size of the batches.
     for turn in 0..=options.rounds as u64 {
-        progress(&format!("256 tasks, turn {turn} of {}", options.rounds));
+        progress(&format!("256 tasks on {threads}, turn {turn} of {}", options.rounds));
         let ids: Arc<Vec<_>> = Arc::new((0..options.ids).map(|n| id(turn, n)).collect());
         let namespace = format!("turn-{turn}");
 
@@ -57,13 +57,13 @@ pub async fn measure(options: &Options, table: &mut Table) {
             turns.batches.push(batches);
         }
     }
-    turns.show(table);
+    turns.show(table, threads);
 }
 
 impl Turns {
-    fn show(&self, table: &mut Table) {
+    fn show(&self, table: &mut Table, threads: &str) {
         let columns = ["256 tasks", "IDs/s", "Redis CPU µs/ID", "our CPU µs/ID", "commands/ID"];
-        table.section("Claim and completion of fresh IDs", &columns);
+        table.section(&format!("Claim and completion, {threads}"), &columns);
         let rows = [
             ("one SET NX PX after the other", &self.one_by_one),
             ("bare client, the same commands", &self.bare),
@@ -83,7 +83,7 @@ impl Turns {
         let of = |one: &[Sample], other: &[Sample], figure: fn(&Sample) -> f64| {
             median(one.iter().zip(other).map(|(one, other)| figure(one) / figure(other)))
         };
-        table.section("Ratios, each of one turn", &["256 tasks", "ratio"]);
+        table.section(&format!("Ratios, each of one turn, {threads}"), &["256 tasks", "ratio"]);
         let mut show = |what: &str, cell| table.row([what.to_owned(), cell]);
         let rate = of(&self.fresh, &self.one_by_one, Sample::rate);
         show("fresh IDs, to SET NX one by one", ratio(rate, |ratio| ratio >= 10.0, "10 or more"));
