@@ -25,6 +25,12 @@ mod rooms;
 mod settings;
 mod store_alike;
 mod store_conformance;
+mod store_faults;
+#[cfg(target_os = "linux")]
+mod store_faults_clock;
+mod store_faults_network;
+mod store_faults_refusals;
+mod store_faults_restart;
 mod store_proxy;
 mod store_redis;
 mod store_redis_faults;

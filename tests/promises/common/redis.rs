@@ -1,5 +1,6 @@
 //! A Redis server of one's own.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -29,11 +30,21 @@ impl RedisServer {
 
     /// Starts one on the first of these ports that it can have.
     pub fn start_on(ports: impl IntoIterator<Item = u16>, arguments: &[&str]) -> Self {
+        Self::start_as(ports, arguments, &[])
+    }
+
+    /// Starts one with these variables in its environment.
+    pub fn start_in(environment: &[(&str, &str)]) -> Self {
+        Self::start_as(port::candidates(), &[], environment)
+    }
+
+    fn start_as(ports: impl IntoIterator<Item = u16>, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         for port in ports.into_iter().take(port::TRIES) {
             let directory = tempfile::Builder::new().prefix("hapax-redis-").tempdir().expect("a temporary directory");
             let mut command = Command::new(tools::redis_server());
             command.args(["--bind", "127.0.0.1", "--port", &port.to_string()]);
             command.args(["--save", "", "--appendonly", "no"]).args(arguments);
+            command.envs(environment.iter().copied());
             let process = Guarded::start("redis-server", directory, &command);
             match wait_ready(&process) {
                 Ok(()) => return Self { port, process },
@@ -52,6 +63,11 @@ impl RedisServer {
     /// Its port on the loopback address.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The directory in which it keeps its data.
+    pub fn directory(&self) -> PathBuf {
+        self.cli(&["CONFIG", "GET", "dir"]).lines().last().expect("two lines").into()
     }
 
     /// The number of the process.
