@@ -31,6 +31,7 @@ mod store_faults_clock;
 mod store_faults_network;
 mod store_faults_refusals;
 mod store_faults_restart;
+mod store_late;
 mod store_proxy;
 mod store_redis;
 mod store_redis_faults;
