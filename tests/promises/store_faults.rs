@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hapax::dedup::{Begin, Deduplicator, Guard};
+use hapax::dedup::{Begin, Deduplicator, Guard, Recording};
 use hapax::id::Namespace;
 use hapax::observe::Observer;
 use hapax::store::{LeaseTerms, RedisStore, State, Store, StoreError, Verdict};
@@ -19,6 +19,12 @@ pub const RECOVERY: Duration = Duration::from_secs(6);
 
 /// Who never ends is noticed.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until a completion is recorded, and tells whether it was the first.
+pub async fn recorded(recording: Recording) -> Verdict {
+    let within = tokio::time::timeout(PATIENCE, recording).await;
+    within.expect("finished work is recorded in the end").expect("the deduplicator was not shut down")
+}
 
 /// How often each ID was handled, by all workers of a test.
 #[derive(Clone, Debug, Default)]
@@ -136,7 +142,7 @@ impl Site {
                 match self.begin(n).await {
                     Begin::Claimed(guard) => {
                         effects.add(n);
-                        return Handled::Effect(guard.complete().await.expect("it was not shut down"));
+                        return Handled::Effect(recorded(guard.complete()).await);
                     }
                     Begin::Duplicate => return Handled::Duplicate,
                     Begin::InFlight(_) => tokio::time::sleep(Duration::from_millis(20)).await,

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::common::{Mode, Proxy, RedisServer, Signal};
 use crate::conformance::LONG;
-use crate::store_faults::{Effects, Handled, RECOVERY, Site};
+use crate::store_faults::{Effects, Handled, RECOVERY, Site, recorded};
 
 /// What a network does, and of which kinds the errors are.
 #[derive(Clone, Copy, Debug)]
@@ -147,7 +147,7 @@ async fn a_frozen_redis_is_unknown_and_goes_on() {
     assert_eq!(effects.of(2), 0);
     server.signal(Signal::Continue);
     let goes_on = Instant::now();
-    assert_eq!(recording.await.unwrap(), Verdict::First);
+    assert_eq!(recorded(recording).await, Verdict::First);
     assert_eq!(handling.await.unwrap(), Handled::Effect(Verdict::First));
     assert!(goes_on.elapsed() < RECOVERY, "{:?}", goes_on.elapsed());
     assert_eq!(other.handle_all(&effects, [0, 1, 2]).await, [Handled::Duplicate; 3]);

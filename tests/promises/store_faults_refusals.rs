@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::common::RedisServer;
 use crate::conformance::until;
-use crate::store_faults::{Effects, Handled, RECOVERY, Site};
+use crate::store_faults::{Effects, Handled, RECOVERY, Site, recorded};
 use crate::store_redis::{cli, raw};
 
 /// A worker that has handled one message (0) and has another in flight (1).
@@ -35,7 +35,7 @@ async fn refuses((site, effects, guard): (Site, Effects, Guard), kind: &str, why
     assert!((&mut recording).now_or_never().is_none(), "an effect is not forgotten because Redis refuses");
     ends().await;
     let over = Instant::now();
-    assert_eq!(recording.await.unwrap(), Verdict::First);
+    assert_eq!(recorded(recording).await, Verdict::First);
     until(async || site.one_claim(2, b'a').await.is_ok()).await;
     assert!(over.elapsed() < RECOVERY, "{:?}", over.elapsed());
     assert_eq!(site.handle_all(&effects, [0, 1]).await, [Handled::Duplicate; 2]);
@@ -143,7 +143,7 @@ async fn a_full_redis_holds_claims_back_and_records_what_is_finished() {
     site.errors.until("claim", 2).await;
     assert_eq!(site.errors.kinds("claim"), ["full"]);
     effects.add(1);
-    assert_eq!(guard.complete().await.unwrap(), Verdict::First, "recorded while it is full");
+    assert_eq!(recorded(guard.complete()).await, Verdict::First, "recorded while it is full");
     failed.fail().await.unwrap();
     assert_eq!(site.state(3).await, State::Idle { attempts: 1 }, "a failed attempt is counted while it is full");
     assert_eq!((effects.of(2), site.errors.kinds("complete").len()), (0, 0));
@@ -200,7 +200,7 @@ async fn forgotten_scripts_are_no_error() {
     server.cli(&["SCRIPT", "FLUSH"]);
     drop(other.begin(1).await);
     effects.add(1);
-    assert_eq!(guard.complete().await.unwrap(), Verdict::First);
+    assert_eq!(recorded(guard.complete()).await, Verdict::First);
     assert_eq!(other.handle_all(&effects, [0, 1]).await, [Handled::Duplicate; 2]);
     assert!(
         ["claim", "complete", "release"]

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::common::{Mode, Proxy, RedisServer, await_until};
 use crate::conformance::LONG;
-use crate::store_faults::{Effects, Handled, RECOVERY, Site};
+use crate::store_faults::{Effects, Handled, RECOVERY, Site, recorded};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -27,7 +27,7 @@ async fn forgets(server: &RedisServer, fault: impl FnOnce()) {
     let gone = Instant::now();
     // Its owner finishes: recorded, although Redis knows nothing of the lease.
     effects.add(10);
-    assert_eq!(guard.complete().await.unwrap(), Verdict::First);
+    assert_eq!(recorded(guard.complete()).await, Verdict::First);
     assert!(gone.elapsed() < RECOVERY, "{:?}", gone.elapsed());
     assert_eq!(other.handle(&effects, 10).await, Handled::Duplicate);
     // All that was done before is handled once more, and once only.
@@ -62,7 +62,7 @@ async fn a_forgotten_lease_lets_another_in_and_the_overrun_is_told() {
     assert_eq!(other.handle(&effects, 1).await, Handled::Effect(Verdict::First));
     site.state(1).await;
     effects.add(1);
-    assert_eq!(guard.complete().await.unwrap(), Verdict::Overrun);
+    assert_eq!(recorded(guard.complete()).await, Verdict::Overrun);
     assert_eq!(effects.repeats(), 1, "possible: the one in flight");
 }
 
@@ -78,7 +78,7 @@ async fn killed_with_its_log_it_repeats_nothing() {
     assert_eq!(other.handle_all(&effects, 0..10).await, [Handled::Duplicate; 10]);
     assert!(matches!(other.begin(10).await, Begin::InFlight(_)), "the lease is remembered too");
     effects.add(10);
-    assert_eq!(guard.complete().await.unwrap(), Verdict::First);
+    assert_eq!(recorded(guard.complete()).await, Verdict::First);
     assert!(back.elapsed() < 2 * RECOVERY, "two workers one after the other: {:?}", back.elapsed());
     assert_eq!(other.handle(&effects, 10).await, Handled::Duplicate);
     assert_eq!(effects.repeats(), 0);
@@ -140,7 +140,7 @@ async fn a_replica_that_lagged_repeats_what_it_never_saw() {
     let promoted = Instant::now();
     for (n, guard) in [(20, seen), (21, unseen)] {
         effects.add(n);
-        assert_eq!(guard.complete().await.unwrap(), Verdict::First, "{n}");
+        assert_eq!(recorded(guard.complete()).await, Verdict::First, "{n}");
     }
     assert!(promoted.elapsed() < RECOVERY, "{:?}", promoted.elapsed());
     assert_eq!(other.handle_all(&effects, 0..10).await, [Handled::Duplicate; 10]);
@@ -170,7 +170,7 @@ async fn a_demoted_master_is_left_for_its_successor() {
     assert_eq!(site.errors.kinds("complete"), ["unavailable"], "it said so itself: certainly not executed");
     way.retarget(([127, 0, 0, 1], successor.port()).into());
     let led = Instant::now();
-    assert_eq!(recording.await.unwrap(), Verdict::First);
+    assert_eq!(recorded(recording).await, Verdict::First);
     assert!(led.elapsed() < RECOVERY, "{:?}", led.elapsed());
     assert_eq!(site.handle_all(&effects, 0..6).await, [Handled::Duplicate; 6]);
     assert_eq!(effects.repeats(), 0);
