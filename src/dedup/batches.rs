@@ -14,7 +14,7 @@ use crate::store::{
 /// Claims, completions, renewals and releases on their way to one store.
 ///
 /// Each kind travels by itself, so a slow batch of claims does not hold up a renewal. There is no order between the
-/// kinds: push a release only after the claim was answered. As with [`Coalescer`], whoever pushes bounds what is
+/// kinds, nor within one: push a release only after the claim was answered. As with [`Coalescer`], whoever pushes bounds what is
 /// outstanding; when a request was handed over belongs into its tag.
 #[derive(Debug)]
 pub(crate) struct Batches<Tag> {
@@ -39,7 +39,7 @@ pub(crate) enum Answered<Tag> {
 }
 
 impl<Tag> Batches<Tag> {
-    /// One round trip of each kind at a time.
+    /// A few round trips of each kind at a time.
     pub(crate) fn new(store: &Arc<dyn Store>) -> Self {
         let [claim, complete, renew, release] = std::array::from_fn(|_| Arc::clone(store));
         Self {

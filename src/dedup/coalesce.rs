@@ -1,7 +1,7 @@
 //! Natural batching: what gathered while the last round trip was under way is the next batch.
 //!
 //! There is no timer. Alone, a request leaves at once; under load, batches grow by themselves to what the store takes
-//! per round trip.
+//! per round trip, and several are under way, so that the store works on one while the answers to another are read.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -17,9 +17,13 @@ use futures_util::stream::FuturesUnordered;
 
 use crate::store::{Answers, Cause, StoreError};
 
-/// The most requests that travel together: beyond some hundreds a batch saves nothing more, and one answer would keep
-/// all of them waiting.
-pub(crate) const MAX_BATCH: usize = 512;
+/// The most requests that travel together: beyond a hundred or so a batch saves little more, and one answer would keep
+/// all of them waiting. With 256 callers on one thread, who all wait for the same round trip, batches of 512 gave 0.63
+/// to 0.81 of a bare pipelined client's rate; batches of 128, several under way, 0.87 to 0.93.
+pub(crate) const MAX_BATCH: usize = 128;
+
+/// The most round trips of one kind under way at once.
+pub(crate) const MAX_UNDER_WAY: usize = 4;
 
 /// Asks a whole batch; answers one result per item, in order.
 type Ask<Req, Res> = Box<dyn Fn(Vec<Req>) -> BoxFuture<'static, Answers<Res>> + Send>;
@@ -27,11 +31,12 @@ type Ask<Req, Res> = Box<dyn Fn(Vec<Req>) -> BoxFuture<'static, Answers<Res>> + 
 /// What came back for each request of one round trip, under the tag it was pushed with.
 pub(crate) type Tagged<Tag, Res> = Vec<(Tag, Result<Res, StoreError>)>;
 
-/// Gathers requests into batches, of which at most `max_under_way` are under way.
+/// Gathers requests into batches, of which at most `max_under_way` are under way. The first leaves at once, whatever its
+/// size; a further one only when it is at least half full, or many small round trips would cost the store more than
+/// they save.
 ///
-/// The queue has no bound of its own: whoever pushes must bound what it has outstanding. Round trips of one coalescer
-/// keep their order while `max_under_way` is one; between two coalescers there is no order at all, so a request that
-/// must follow another is pushed when the other was answered.
+/// The queue has no bound of its own: whoever pushes must bound what it has outstanding. There is no order between
+/// round trips, so a request that must follow another is pushed when the other was answered.
 ///
 /// A store that never answers holds up everything behind it: time limits are the store's own.
 pub(crate) struct Coalescer<Tag, Req, Res> {
@@ -45,12 +50,12 @@ pub(crate) struct Coalescer<Tag, Req, Res> {
 }
 
 impl<Tag, Req, Res> Coalescer<Tag, Req, Res> {
-    /// One round trip at a time, of at most [`MAX_BATCH`] items.
+    /// Up to [`MAX_UNDER_WAY`] round trips, of at most [`MAX_BATCH`] items each.
     pub(crate) fn new(ask: impl Fn(Vec<Req>) -> BoxFuture<'static, Answers<Res>> + Send + 'static) -> Self {
         Self {
             ask: Box::new(ask),
             max_batch: MAX_BATCH,
-            max_under_way: 1,
+            max_under_way: MAX_UNDER_WAY,
             gathered: VecDeque::new(),
             under_way: FuturesUnordered::new(),
             len: 0,
@@ -64,7 +69,7 @@ impl<Tag, Req, Res> Coalescer<Tag, Req, Res> {
         self
     }
 
-    /// How many round trips may overlap; at least one. Two hide the time between an answer and the next batch.
+    /// How many round trips may overlap; at least one.
     #[cfg(test)]
     pub(crate) fn max_under_way(mut self, round_trips: usize) -> Self {
         self.max_under_way = round_trips.max(1);
@@ -106,7 +111,7 @@ impl<Tag, Req, Res> Coalescer<Tag, Req, Res> {
 
     /// Polls for the next answered round trip; pending while nothing is gathered nor under way.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Tagged<Tag, Res>> {
-        while self.under_way.len() < self.max_under_way
+        while self.next_leaves()
             && let Some(Gathered { tags, requests }) = self.gathered.pop_front()
         {
             self.under_way.push(RoundTrip { tags, answers: (self.ask)(requests) });
@@ -120,6 +125,12 @@ impl<Tag, Req, Res> Coalescer<Tag, Req, Res> {
             // coalescer back.
             Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }
+    }
+
+    fn next_leaves(&self) -> bool {
+        let enough = |batch: &Gathered<Tag, Req>| batch.tags.len() >= self.max_batch.div_ceil(2);
+        self.under_way.is_empty()
+            || self.under_way.len() < self.max_under_way && self.gathered.front().is_some_and(enough)
     }
 }
 

@@ -152,17 +152,12 @@ impl State {
     }
 }
 
-/// Moves an entry to its place in the schedule.
+/// Gives an entry a place in the schedule. One that is there earlier than it has to be stays: a tick before its time
+/// does nothing but to look again, and most entries end before it.
 fn schedule(schedule: &mut BTreeSet<(Instant, Fingerprint)>, entry: &mut Entry) {
-    let next = entry.next_tick();
-    if next == entry.due {
-        return;
-    }
-    if let Some(due) = entry.due {
+    let Some(next) = entry.next_tick().filter(|next| entry.due.is_none_or(|due| *next < due)) else { return };
+    if let Some(due) = entry.due.replace(next) {
         schedule.remove(&(due, entry.subject.lease.fingerprint));
     }
-    if let Some(next) = next {
-        schedule.insert((next, entry.subject.lease.fingerprint));
-    }
-    entry.due = next;
+    schedule.insert((next, entry.subject.lease.fingerprint));
 }

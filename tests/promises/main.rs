@@ -27,7 +27,14 @@ mod settings;
 mod store_alike;
 mod store_cluster;
 mod store_conformance;
+mod store_faults;
+#[cfg(target_os = "linux")]
+mod store_faults_clock;
+mod store_faults_network;
+mod store_faults_refusals;
+mod store_faults_restart;
 mod store_health;
+mod store_late;
 mod store_proxy;
 mod store_redis;
 mod store_redis_faults;

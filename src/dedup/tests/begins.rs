@@ -4,6 +4,7 @@ use tokio::time::{Duration, Instant};
 
 use super::scripted::{Op, Scripted};
 use super::{Claimed, LEASE, Unstarted, builder, id, start};
+use crate::dedup::coalesce::MAX_BATCH;
 use crate::dedup::{Begin, BeginError, Deduplicator};
 
 #[tokio::test(start_paused = true)]
@@ -121,7 +122,9 @@ async fn concurrent_begins_share_few_batches() {
     let recorded = join_all(guards.into_iter().map(|begin| begin.claimed().complete())).await;
     assert!(recorded.iter().all(Result::is_ok));
     let (claims, completions) = (store.batches(Op::Claim), store.batches(Op::Complete));
-    assert!(claims.len() <= 3 && completions.len() <= 3, "{} and {} batches", claims.len(), completions.len());
+    // The first may leave almost empty; each that leaves beside another is at least half full.
+    let few = 1 + 256 / (MAX_BATCH / 2);
+    assert!(claims.len() <= few && completions.len() <= few, "{} and {} batches", claims.len(), completions.len());
     assert_eq!(store.leases(Op::Complete).len(), 256);
 }
 

@@ -4,7 +4,7 @@ use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-use crate::dedup::coalesce::Coalescer;
+use crate::dedup::coalesce::{Coalescer, MAX_BATCH, MAX_UNDER_WAY};
 use crate::store::{Answers, StoreError};
 
 /// Doubles each item when a permit is there; notes the batches' sizes when they leave.
@@ -68,6 +68,51 @@ async fn several_round_trips_may_overlap() {
     (0..3).for_each(|item| test.coalescer.push(item, item));
     assert!(test.coalescer.next().now_or_never().is_none());
     assert_eq!(*test.sizes.lock(), [1, 1]);
+}
+
+/// What gathers behind the first is either worth a round trip of its own or waits for an answer.
+#[tokio::test]
+async fn a_further_round_trip_has_to_be_half_full() {
+    let mut test = doubler(0);
+    test.coalescer = test.coalescer.max_batch(4).max_under_way(2);
+    let push = |test: &mut Doubler, item| {
+        test.coalescer.push(item, item);
+        assert!(test.coalescer.next().now_or_never().is_none());
+        test.sizes.lock().clone()
+    };
+    assert_eq!(push(&mut test, 1), [1], "the first waits for nobody");
+    assert_eq!(push(&mut test, 2), [1]);
+    assert_eq!(push(&mut test, 3), [1, 2]);
+    for item in 4..9 {
+        assert_eq!(push(&mut test, item), [1, 2], "no more than two");
+    }
+    test.permits.add_permits(9);
+    let mut answered = 0;
+    while !test.coalescer.is_idle() {
+        answered += test.coalescer.next().await.len();
+    }
+    assert_eq!(answered, 8);
+    assert_eq!(*test.sizes.lock(), [1, 2, 4, 1]);
+}
+
+/// Whoever asks alone behind a crowd waits for the crowd before it, never for those that come after it.
+#[tokio::test]
+async fn a_small_caller_is_answered_in_its_turn() {
+    let mut test = doubler(99);
+    (0..crowd()).for_each(|item| test.coalescer.push(item, item));
+    test.coalescer.push(usize::MAX, 0);
+    (0..crowd()).for_each(|item| test.coalescer.push(item, item));
+    let (mut round_trips, mut found) = (0, false);
+    while !found {
+        found = test.coalescer.next().await.iter().any(|(tag, _)| *tag == usize::MAX);
+        round_trips += 1;
+    }
+    assert!(round_trips <= crowd() / MAX_BATCH + MAX_UNDER_WAY, "{round_trips}");
+    assert!(test.sizes.lock().iter().all(|size| *size <= MAX_BATCH));
+}
+
+const fn crowd() -> usize {
+    10 * MAX_BATCH
 }
 
 #[tokio::test]

@@ -26,6 +26,8 @@ pub enum Mode {
     /// Requests go through and replies vanish: what was asked for is done, and nobody is told. A connection that lost
     /// some is reset when the mode changes.
     SwallowReplies,
+    /// All goes through, byte by byte, each a millisecond after the one before.
+    Trickle,
     /// Connections are reset, new ones as soon as they are made.
     Cut,
 }
@@ -256,8 +258,18 @@ impl Pump<'_> {
             while let Some((due, bytes)) = receive.recv().await {
                 tokio::time::sleep_until(due).await;
                 weather.wait_for(|now| now.mode != Mode::Hold).await.map_err(|_| Reset)?;
-                if to.write_all(&bytes).await.is_err() {
-                    return client_gone(Way::Reply);
+                let mut rest = &bytes[..];
+                while let Some((first, others)) = rest.split_first() {
+                    let trickles = weather.borrow().mode == Mode::Trickle;
+                    let written = if trickles { to.write_all(&[*first]).await } else { to.write_all(rest).await };
+                    if written.is_err() {
+                        return client_gone(Way::Reply);
+                    }
+                    if !trickles {
+                        break;
+                    }
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    rest = others;
                 }
             }
             to.shutdown().await.or_else(|_| client_gone(Way::Reply))
@@ -279,7 +291,7 @@ impl Pump<'_> {
         let vanishes = match self.weather.borrow().mode {
             Mode::Blackhole => true,
             Mode::SwallowReplies => self.way == Way::Reply,
-            Mode::Pass | Mode::Hold | Mode::Cut => self.torn.load(SeqCst),
+            Mode::Pass | Mode::Hold | Mode::Trickle | Mode::Cut => self.torn.load(SeqCst),
         };
         if vanishes {
             self.torn.store(true, SeqCst);

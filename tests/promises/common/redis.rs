@@ -1,5 +1,6 @@
 //! A Redis server of one's own.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -31,7 +32,12 @@ impl RedisServer {
 
     /// Starts one on the first of these ports that it can have.
     pub fn start_on(ports: impl IntoIterator<Item = u16>, arguments: &[&str]) -> Self {
-        Self::start_at(ports, |port| vec!["--port".to_owned(), port.to_string()], arguments, &[])
+        Self::start_at(ports, |port| vec!["--port".to_owned(), port.to_string()], arguments, &[], &[])
+    }
+
+    /// Starts one with these variables in its environment.
+    pub fn start_in(environment: &[(&str, &str)]) -> Self {
+        Self::start_at(port::candidates(), |port| vec!["--port".to_owned(), port.to_string()], &[], &[], environment)
     }
 
     /// Starts one that speaks TLS only, with these files (certificate, key, CA), and lets redis-cli use them, too.
@@ -40,7 +46,7 @@ impl RedisServer {
         let arguments = [&files[..], arguments].concat();
         let port = |port: u16| ["--port", "0", "--tls-port", &port.to_string()].map(str::to_owned).to_vec();
         let cli = ["--tls", "--cert", certificate, "--key", key, "--cacert", ca];
-        Self::start_at(port::candidates(), port, &arguments, &cli)
+        Self::start_at(port::candidates(), port, &arguments, &cli, &[])
     }
 
     fn start_at(
@@ -48,12 +54,14 @@ impl RedisServer {
         listen: impl Fn(u16) -> Vec<String>,
         arguments: &[&str],
         cli: &[&str],
+        environment: &[(&str, &str)],
     ) -> Self {
         for port in ports.into_iter().take(port::TRIES) {
             let directory = tempfile::Builder::new().prefix("hapax-redis-").tempdir().expect("a temporary directory");
             let mut command = Command::new(tools::redis_server());
             command.args(["--bind", "127.0.0.1"]).args(listen(port));
             command.args(["--save", "", "--appendonly", "no"]).args(arguments);
+            command.envs(environment.iter().copied());
             let process = Guarded::start("redis-server", directory, &command);
             match wait_ready(&process) {
                 Ok(()) => return Self { port, process, cli: cli.iter().map(|&word| word.to_owned()).collect() },
@@ -72,6 +80,11 @@ impl RedisServer {
     /// Its port on the loopback address.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The directory in which it keeps its data.
+    pub fn directory(&self) -> PathBuf {
+        self.cli(&["CONFIG", "GET", "dir"]).lines().last().expect("two lines").into()
     }
 
     /// The number of the process.

@@ -8,19 +8,23 @@ use super::redis::RedisServer;
 /// How long a node may be silent before the others give it up. A replica takes over soon after.
 pub const NODE_TIMEOUT: Duration = Duration::from_millis(1500);
 
-const MASTERS: usize = 3;
-
-/// Three masters, each with a replica; all slots are spread evenly. It ends when this is dropped.
+/// Masters, all slots spread evenly over them, each with a replica or none. It ends when this is dropped.
 #[derive(Debug)]
 pub struct RedisCluster {
+    masters: usize,
     /// Masters at the start, then their replicas in the same order.
     nodes: Vec<RedisServer>,
     ids: Vec<String>,
 }
 
 impl RedisCluster {
-    /// Starts one; when this returns all of its nodes agree on who has what.
+    /// Starts one of three masters with a replica each.
     pub fn start() -> Self {
+        Self::start_with(3, true)
+    }
+
+    /// Starts one; when this returns all of its nodes agree on who has what.
+    pub fn start_with(masters: usize, replicas: bool) -> Self {
         let timeout = NODE_TIMEOUT.as_millis().to_string();
         let arguments = ["--cluster-enabled", "yes", "--cluster-node-timeout", &timeout];
         let more = ["--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0"];
@@ -31,21 +35,23 @@ impl RedisCluster {
             RedisServer::start_on(both, &arguments)
         };
         let nodes: Vec<RedisServer> = std::thread::scope(|scope| {
-            let starting: Vec<_> = (0..2 * MASTERS).map(|_| scope.spawn(start)).collect();
+            let starting: Vec<_> =
+                (0..if replicas { 2 * masters } else { masters }).map(|_| scope.spawn(start)).collect();
             starting.into_iter().map(|node| node.join().expect("a node")).collect()
         });
         let ids = nodes.iter().map(|node| node.cli(&["CLUSTER", "MYID"])).collect();
-        let cluster = Self { nodes, ids };
+        let cluster = Self { masters, nodes, ids };
         cluster.join();
         cluster
     }
 
     fn join(&self) {
+        let masters = self.masters;
         let first = self.nodes[0].port().to_string();
         for (i, node) in self.nodes.iter().enumerate() {
             node.cli(&["CLUSTER", "SET-CONFIG-EPOCH", &(i + 1).to_string()]);
-            if i < MASTERS {
-                let [from, to] = [i, i + 1].map(|i| 16384 * i / MASTERS);
+            if i < masters {
+                let [from, to] = [i, i + 1].map(|i| 16384 * i / masters);
                 node.cli(&["CLUSTER", "ADDSLOTSRANGE", &from.to_string(), &(to - 1).to_string()]);
             }
             if i > 0 {
@@ -56,13 +62,13 @@ impl RedisCluster {
         self.wait("all know each other", |nodes| {
             nodes.lines().filter(|node| node.contains(" connected") && !node.contains("handshake")).count() == all
         });
-        for (replica, master) in self.nodes[MASTERS..].iter().zip(&self.ids) {
+        for (replica, master) in self.nodes[masters..].iter().zip(&self.ids) {
             replica.cli(&["CLUSTER", "REPLICATE", master]);
         }
         self.wait("all know the replicas", |nodes| {
-            nodes.lines().filter(|node| node.contains("slave")).count() == MASTERS
+            nodes.lines().filter(|node| node.contains("slave")).count() == all - masters
         });
-        for node in &self.nodes[..MASTERS] {
+        for node in &self.nodes[..all - masters] {
             until("its replica is up to date", || node.cli(&["INFO", "replication"]).contains("state=online"));
         }
         for node in &self.nodes {
@@ -78,7 +84,8 @@ impl RedisCluster {
 
     /// Its address, as `redis+cluster://127.0.0.1:port,127.0.0.1:port`, of two of its nodes.
     pub fn url(&self) -> String {
-        format!("redis+cluster://127.0.0.1:{},127.0.0.1:{}", self.nodes[1].port(), self.nodes[5].port())
+        let last = &self.nodes[self.nodes.len() - 1];
+        format!("redis+cluster://127.0.0.1:{},127.0.0.1:{}", self.nodes[0].port(), last.port())
     }
 
     /// Masters at the start, then their replicas in the same order.

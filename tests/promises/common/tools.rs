@@ -35,6 +35,19 @@ fn fetched_kafka() -> Option<PathBuf> {
     this.ancestors().map(|directory| directory.join(&lib)).find(|lib| lib.is_dir())
 }
 
+/// The library libfaketime, which turns the clock of the program that it is loaded into.
+pub fn faketime() -> PathBuf {
+    let named = env::var_os("TEST_FAKETIME").map(PathBuf::from);
+    named.or_else(installed_faketime).filter(|path| path.is_file()).unwrap_or_else(|| missing("libfaketime"))
+}
+
+/// Debian keeps it in a directory of the architecture, others do not.
+fn installed_faketime() -> Option<PathBuf> {
+    let of_architectures = std::fs::read_dir("/usr/lib").ok()?.flatten().map(|entry| entry.path());
+    let directories = of_architectures.chain(["/usr/lib".into(), "/usr/lib64".into(), "/usr/local/lib".into()]);
+    directories.map(|directory| directory.join("faketime/libfaketime.so.1")).find(|path| path.is_file())
+}
+
 fn program(variable: &str, name: &str, what: &str) -> PathBuf {
     let found = match env::var_os(variable) {
         Some(named) => Some(PathBuf::from(named)).filter(|path| path.is_file()),
