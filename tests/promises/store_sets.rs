@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use hapax::id::{Fingerprint, Namespace};
 use hapax::store::{
-    Agreement, Claim, ClaimOutcome, Completion, CompletionOutcome, Lease, LeaseTerms, RedisStore, State, Store, Token,
+    Agreement, Claim, ClaimOutcome, Completion, CompletionOutcome, DoneMode, Estimate, Lease, LeaseTerms, RedisStore,
+    State, Store, Token,
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -287,4 +288,62 @@ async fn a_window_too_short_for_slices_is_refused_with_the_way_out() {
     let builder = RedisStore::builder("redis://localhost", Namespace::new(NAMESPACE).unwrap()).terms(terms);
     let error = builder.build().unwrap_err().to_string();
     assert!(error.starts_with("window: ") && error.contains("exact"), "{error}");
+}
+
+/// Neither mode reads every key, and both know about how many there are.
+#[tokio::test]
+async fn what_is_remembered_can_be_estimated() {
+    for mode in [DoneMode::Compact, DoneMode::Exact] {
+        let server = RedisServer::start();
+        let builder = RedisStore::builder(server.url(), Namespace::new(NAMESPACE).unwrap()).terms(LONG).mode(mode);
+        let store = builder.build().unwrap();
+        assert_eq!(store.estimate().await.unwrap(), Estimate { ids: 0, bytes: 0 });
+        for ids in random_ids(10, 50_000).chunks(5000) {
+            handle(&store, ids).await;
+        }
+        let Estimate { ids, bytes } = store.estimate().await.unwrap();
+        assert!((35_000..65_000).contains(&ids), "{mode:?}: {ids}");
+        let expected = if mode == DoneMode::Compact { 8..40 } else { 80..200 };
+        assert!(expected.contains(&(bytes / ids)), "{mode:?}: {bytes} bytes for {ids}");
+    }
+}
+
+/// A script holds up everybody else. The longest that there is gives back what was taken for duplicates.
+#[tokio::test]
+async fn no_script_takes_two_milliseconds() {
+    let server = RedisServer::start();
+    let mut redis = raw(&server).await;
+    let ids = random_ids(11, 10_000);
+    handle(&store(&server.url(), LONG), &ids).await;
+    // Each has seen no duplicates yet, and takes leases first.
+    for _ in 0..10 {
+        assert_all_done(&store(&server.url(), LONG), &ids[..1000]).await;
+    }
+    let stats: String = cli(&mut redis, &["INFO", "commandstats"]).await;
+    let mut scripts = 0;
+    for line in stats.lines().filter(|line| line.starts_with("cmdstat_eval")) {
+        let micros = line.split("usec_per_call=").nth(1).and_then(|rest| rest.split(',').next()).unwrap();
+        assert!(micros.parse::<f64>().unwrap() < 2000.0, "{line}");
+        scripts += 1;
+    }
+    assert!(scripts > 0, "none was called");
+}
+
+/// Where nearly everything was done before, it is looked up first, and no lease is taken for it.
+#[tokio::test]
+async fn a_flood_of_duplicates_takes_no_leases() {
+    let server = RedisServer::start();
+    let proxy = Reader::start(server.port()).await;
+    let ids = random_ids(12, 4000);
+    handle(&store(&server.url(), LONG), &ids[..3999]).await;
+    let store = store(&proxy.url(), LONG);
+    for ids in ids[..3000].chunks(500) {
+        assert_all_done(&store, ids).await;
+    }
+    proxy.seen();
+    let answers = store.claim(as_claims(&ids[3500..])).await;
+    assert_eq!(answers.iter().filter(|answer| is_done(answer)).count(), 499);
+    assert!(matches!(answers[499], Ok(ClaimOutcome::Claimed { .. })), "{:?}", answers[499]);
+    let leases = proxy.seen().iter().filter(|command| is(command, "SET", ":l:")).count();
+    assert_eq!(leases, 1, "of the fresh one");
 }

@@ -194,6 +194,7 @@ impl RedisStoreBuilder {
             mode: self.mode,
             reader: Reader::new(calendar, self.expected_ids),
             expiries: Expiries::default(),
+            duplicates: Default::default(),
         };
         Ok(RedisStore { inner: Arc::new(inner) })
     }

@@ -8,8 +8,11 @@
 //! **The lease comes first.** Asking first would let this happen: B finds nothing done; A completes and deletes its
 //! lease; B takes the lease and repeats the effect. With the lease first, B either meets A's lease or, where A has
 //! deleted it, finds the done ID that A wrote before.
+//!
+//! Where most of what came lately was done before, as after a rebalance or a reset of offsets, the IDs are looked up
+//! once more *in front of* that: what is found there is a duplicate and needs no lease, and what is not goes the usual
+//! way. A duplicate then costs Redis a third; a fresh ID, a round trip more ([`Duplicates`](super::duplicates::Duplicates)).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +20,7 @@ use redis::Value;
 
 use super::batch::{Batch, Reply};
 use super::done::{Found, Lookup};
+use super::give_back::GiveBack;
 use super::layout::Group;
 use super::scripts::{self, Call};
 use super::slices::member;
@@ -33,6 +37,52 @@ pub(super) async fn claim(inner: Arc<Inner>, claims: Vec<Claim>) -> Answers<Clai
         Err(error) => return vec![Err(faults::not_sent(error)); claims.len()],
     };
     let lookup = Lookup::by(inner.mode, &known);
+    let answers = match inner.duplicates.are_most() {
+        true => claim_the_rest(&inner, &lookup, claims).await,
+        false => claim_all(&inner, lookup, claims).await,
+    };
+    let done = answers.iter().filter(|answer| matches!(answer, Ok(ClaimOutcome::Done { .. }))).count();
+    inner.duplicates.note(done, answers.len());
+    answers
+}
+
+/// Looks all of them up, and claims what is not done.
+async fn claim_the_rest(inner: &Arc<Inner>, lookup: &Lookup, claims: Vec<Claim>) -> Answers<ClaimOutcome> {
+    let mut batch = Batch::with_capacity(lookup.len() * claims.len());
+    for claim in &claims {
+        let fingerprint = &claim.lease.fingerprint;
+        inner.look_up(lookup, fingerprint, |command| batch.push(Group::of(fingerprint), command));
+    }
+    let mut replies = inner.link.ask(batch).await.into_iter();
+    let mut answers = Vec::with_capacity(claims.len());
+    let mut rest = Vec::new();
+    for claim in claims {
+        answers.push(match lookup.read(&mut replies) {
+            Ok(Found::Done(first)) => Some(Ok(done(first.as_deref(), &claim))),
+            // What went wrong here goes wrong again there, and is told then.
+            Ok(_) | Err(_) => {
+                rest.push(claim);
+                None
+            }
+        });
+    }
+    if rest.is_empty() {
+        return answers.into_iter().flatten().collect();
+    }
+    let known = match inner.known().await {
+        Ok(known) => known,
+        Err(error) => {
+            let error = faults::not_sent(error);
+            return answers.into_iter().map(|answer| answer.unwrap_or_else(|| Err(error.clone()))).collect();
+        }
+    };
+    let mut claimed = claim_all(inner, Lookup::by(inner.mode, &known), rest).await.into_iter();
+    let misfit = || Err(faults::of_misfit("a claim"));
+    answers.into_iter().map(|answer| answer.unwrap_or_else(|| claimed.next().unwrap_or_else(misfit))).collect()
+}
+
+/// Takes the lease of each, then looks it up.
+async fn claim_all(inner: &Arc<Inner>, lookup: Lookup, claims: Vec<Claim>) -> Answers<ClaimOutcome> {
     let (holds, grace) = (inner.holds_ms(), inner.grace_ms());
     let mut batch = Batch::with_capacity((1 + lookup.len()) * claims.len());
     for Claim { lease, origin, .. } in &claims {
@@ -65,7 +115,7 @@ pub(super) async fn claim(inner: Arc<Inner>, claims: Vec<Claim>) -> Answers<Clai
             (Ok(_), Ok(Found::Nothing)) => Err(faults::of_misfit("SET")),
         };
         if taken && !matches!(answer, Ok(ClaimOutcome::Claimed { .. })) {
-            give_back.add(&inner, claim);
+            give_back.add(inner, claim);
         }
         answers.push(answer);
     }
@@ -76,8 +126,8 @@ pub(super) async fn claim(inner: Arc<Inner>, claims: Vec<Claim>) -> Answers<Clai
             answers[i] = inner.read_claim(&claims[i], reply);
         }
     }
-    verify(&inner, lookup, &claims, &mut answers, &mut give_back).await;
-    give_back.send(&inner).await;
+    verify(inner, lookup, &claims, &mut answers, &mut give_back).await;
+    give_back.send(inner).await;
     answers
 }
 
@@ -129,24 +179,6 @@ async fn verify(
     let why = failed.unwrap_or_else(|| faults::of_misfit("claims: the plan changed again and again"));
     let why = faults::perhaps_sent(why);
     unsure.into_iter().for_each(|i| answers[i] = Err(why.clone()));
-}
-
-/// Leases to give back: what a claim took before it found the ID done.
-#[derive(Default)]
-struct GiveBack(BTreeMap<Group, Call>);
-
-impl GiveBack {
-    fn add(&mut self, inner: &Inner, claim: &Claim) {
-        let group = inner.together_with(&claim.lease.fingerprint);
-        let call = self.0.entry(group).or_insert_with(|| Call { group, keys: Vec::new(), args: Vec::new() });
-        call.keys.push(inner.layout.lease(&claim.lease.fingerprint));
-        call.args.push(claim.lease.token.as_bytes().to_vec());
-    }
-
-    /// The answers need not wait: a lease beside a done ID holds nobody up, and ends by itself if this is lost.
-    async fn send(self, inner: &Inner) {
-        inner.link.tell(self.0.values().map(|call| (call.group, scripts::GIVE_BACK.as_text(call))).collect()).await;
-    }
 }
 
 impl Inner {

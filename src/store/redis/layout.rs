@@ -111,6 +111,11 @@ impl Layout {
         key
     }
 
+    /// Whether this is the key of a done ID of the namespace.
+    pub(super) fn is_done_key(&self, key: &[u8]) -> bool {
+        key.strip_prefix(&self.head[..]).is_some_and(|rest| rest.get(2..6) == Some(b"}:d:"))
+    }
+
     /// The key of an ID's lease.
     pub(super) fn lease(&self, fingerprint: &Fingerprint) -> Vec<u8> {
         self.key(b'l', fingerprint)

@@ -25,7 +25,10 @@ mod claim;
 mod complete;
 mod connection;
 mod done;
+mod duplicates;
+mod estimate;
 mod faults;
+mod give_back;
 mod groups;
 mod holding;
 mod layout;
@@ -45,6 +48,8 @@ use self::batch::{Batch, Reply};
 pub use self::builder::RedisStoreBuilder;
 use self::connection::Link;
 pub use self::done::DoneMode;
+use self::duplicates::Duplicates;
+pub use self::estimate::Estimate;
 use self::layout::Layout;
 use self::slices::{Expiries, Reader};
 use super::{
@@ -78,6 +83,7 @@ struct Inner {
     mode: DoneMode,
     reader: Reader,
     expiries: Expiries,
+    duplicates: Duplicates,
 }
 
 impl RedisStore {

@@ -8,6 +8,7 @@ use super::calendar::Calendar;
 use super::plan::{Generation, Plan};
 use super::shard::Shard;
 use crate::id::Fingerprint;
+use crate::store::redis::layout::{GROUPS, Group};
 
 /// What a reading told; good for a while and for one connection.
 #[derive(Clone, Debug)]
@@ -72,6 +73,14 @@ impl Known {
     pub(in super::super) fn written_in(&self, held_for: u64) -> Lookups {
         let now = self.now();
         Lookups(self.plan.written_since(&self.calendar, now.saturating_sub(held_for), now).collect())
+    }
+
+    /// Of each generation that is looked up, one set of each group.
+    pub(in super::super) fn one_of_each(&self) -> Vec<(Group, Shard)> {
+        let of_each = |generation: Generation| {
+            (0..GROUPS).map(move |group| (Group::nth(group), Shard::sample(generation, group)))
+        };
+        self.plan.readable(&self.calendar, self.now()).flat_map(of_each).collect()
     }
 
     /// When the sets of a generation expire, in milliseconds of Redis' time.

@@ -317,8 +317,7 @@ impl Inner {
 
     /// Counts the members of one set of a group, the same each time.
     fn scard(&self, generation: Generation, group: u32) -> redis::Cmd {
-        let index = group.wrapping_mul(0x9e37_79b9) % generation.shards.max(1);
-        let shard = super::Shard { generation, index };
+        let shard = super::Shard::sample(generation, group);
         redis::cmd("SCARD").arg(self.layout.set(Group::nth(group), &shard)).take()
     }
 }

@@ -21,6 +21,11 @@ impl Shard {
         // Less than the count of shards, which is a u32.
         Self { generation, index: index as u32 }
     }
+
+    /// One set of a group, the same each time.
+    pub(super) fn sample(generation: Generation, group: u32) -> Self {
+        Self { generation, index: group.wrapping_mul(0x9e37_79b9) % generation.shards.max(1) }
+    }
 }
 
 /// The number that stands for an ID in its set.
