@@ -91,7 +91,7 @@ pub async fn record(redis: u16, namespace: &str, ids: &[Fingerprint], batch: usi
             answer.expect("an answer");
         }
         // What was sent before it on the same connection has been heard when it is answered.
-        store.inspect(vec![ids[0]]).await;
+        store.renew(vec![leases[0]]).await;
         let mut complete = std::mem::take(&mut *heard.lock());
         truncate_at_script(&mut complete);
         let (tell, complete) = split(&complete);
@@ -101,11 +101,11 @@ pub async fn record(redis: u16, namespace: &str, ids: &[Fingerprint], batch: usi
     batches
 }
 
-/// Leaves out the `inspect` at the end.
+/// Leaves out the renewal at the end, which is a script, as nothing of a completion on an empty Redis is.
 fn truncate_at_script(heard: &mut Vec<u8>) {
     let mut at = 0;
     while let Some((words, next)) = parse(heard, at) {
-        if words[0].eq_ignore_ascii_case(b"EVALSHA") || words[0].eq_ignore_ascii_case(b"EVAL") && next == heard.len() {
+        if words[0].eq_ignore_ascii_case(b"EVALSHA") {
             heard.truncate(at);
             return;
         }
