@@ -35,8 +35,10 @@ pub async fn measure(options: &Options, table: &mut Table, threads: &str) {
             for id in ids {
                 our_times.push(ours_once(&dedup, *id).await);
             }
+            let mut before = None;
             for batch in batches {
-                bare_times.push(bare_once(&mut redis, batch).await);
+                bare_times.push(bare_once(&mut redis, before, batch).await);
+                before = Some(batch);
             }
         }
         if turn > 0 {
@@ -60,8 +62,8 @@ async fn ours_once(dedup: &Deduplicator, id: Fingerprint) -> f64 {
     started.elapsed().as_secs_f64() * 1e6
 }
 
-async fn bare_once(redis: &mut MultiplexedConnection, batch: &Batch) -> f64 {
+async fn bare_once(redis: &mut MultiplexedConnection, before: Option<&Batch>, batch: &Batch) -> f64 {
     let started = Instant::now();
-    bare::send_one(redis, batch).await;
+    bare::send_one(redis, before, batch).await;
     started.elapsed().as_secs_f64() * 1e6
 }

@@ -18,8 +18,10 @@ pub async fn send(redis: &MultiplexedConnection, batches: &Arc<Vec<Batch>>) {
     let lane = |_| {
         let (mut redis, batches, next) = (redis.clone(), batches.clone(), next.clone());
         tokio::spawn(async move {
+            let mut before = None;
             while let Some(batch) = batches.get(next.fetch_add(1, Relaxed)) {
-                send_one(&mut redis, batch).await;
+                send_one(&mut redis, before, batch).await;
+                before = Some(batch);
             }
         })
     };
@@ -28,24 +30,22 @@ pub async fn send(redis: &MultiplexedConnection, batches: &Arc<Vec<Batch>>) {
     }
 }
 
-/// One batch: the claim answered, the completion answered, the rest told.
-pub async fn send_one(redis: &mut MultiplexedConnection, batch: &Batch) {
-    ask(redis, &batch.claim).await;
-    ask(redis, &batch.complete).await;
-    for mut command in batch.tell.iter() {
-        command.set_no_response(true);
-        redis.send_packed_command(&command).await.expect("a connection");
-    }
+/// One batch: the claim answered, with what the batch before left to be told in front of it, as the store does; then the
+/// completion answered.
+pub async fn send_one(redis: &mut MultiplexedConnection, before: Option<&Batch>, batch: &Batch) {
+    let left = before.map(|before| &before.tell);
+    ask(redis, left.into_iter().chain([&batch.claim])).await;
+    ask(redis, [&batch.complete]).await;
 }
 
-async fn ask(redis: &mut MultiplexedConnection, commands: &Commands) {
-    if commands.len() == 0 {
-        return;
-    }
-    let mut pipeline = Pipeline::with_capacity(commands.len());
-    commands.iter().for_each(|command| {
+async fn ask<'a>(redis: &mut MultiplexedConnection, commands: impl IntoIterator<Item = &'a Commands>) {
+    let mut pipeline = Pipeline::new();
+    commands.into_iter().flat_map(Commands::iter).for_each(|command| {
         pipeline.add_command(command);
     });
+    if pipeline.is_empty() {
+        return;
+    }
     let replies = redis.send_packed_commands(&pipeline, 0, pipeline.len()).await.expect("an answer");
     assert!(!replies.iter().any(|reply| matches!(reply, Value::ServerError(_))), "{replies:?}");
 }

@@ -94,7 +94,7 @@ pub async fn record(redis: u16, namespace: &str, ids: &[Fingerprint], batch: usi
             answer.expect("an answer");
         }
         // What was sent before it on the same connection has been heard when it is answered.
-        store.inspect(vec![ids[0]]).await;
+        store.renew(vec![leases[0]]).await;
         let mut complete = std::mem::take(&mut *heard.lock());
         truncate_at_script(&mut complete);
         let (tell, complete) = split(&complete);
@@ -104,7 +104,7 @@ pub async fn record(redis: u16, namespace: &str, ids: &[Fingerprint], batch: usi
     batches
 }
 
-/// Leaves out the `inspect` at the end: the last script.
+/// Leaves out the renewal at the end: the last script.
 fn truncate_at_script(heard: &mut Vec<u8>) {
     let (mut at, mut last) = (0, heard.len());
     while let Some((words, next)) = parse(heard, at) {

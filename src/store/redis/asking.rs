@@ -20,6 +20,7 @@ pub(super) async fn inspect(inner: Arc<Inner>, ids: Vec<Fingerprint>) -> Answers
         Ok(known) => known,
         Err(error) => return vec![Err(error); ids.len()],
     };
+    inner.delete_now().await;
     let lookup = Lookup::by(inner.mode, &known);
     let call = |id: &Fingerprint| {
         let mut keys = inner.done_keys(&lookup, id);
@@ -95,6 +96,7 @@ pub(super) async fn forget(inner: Arc<Inner>, ids: Vec<Fingerprint>) -> Answers<
         Ok(known) => known,
         Err(error) => return vec![Err(faults::not_sent(error)); ids.len()],
     };
+    inner.delete_now().await;
     let lookup = Lookup::by(inner.mode, &known);
     let mut batch = Batch::with_capacity(ids.len() * lookup.len());
     for id in &ids {

@@ -8,6 +8,8 @@ use redis::RedisConnectionInfo;
 
 use super::claim::millis;
 use super::connection::{Dial, Link, TlsSettings, Url};
+use super::deletions::Deletions;
+use super::duplicates::Duplicates;
 use super::layout::Layout;
 use super::slices::{Calendar, Expiries, Reader, SHORTEST_WINDOW};
 use super::{DoneMode, Inner, RedisStore};
@@ -194,7 +196,8 @@ impl RedisStoreBuilder {
             mode: self.mode,
             reader: Reader::new(calendar, self.expected_ids),
             expiries: Expiries::default(),
-            duplicates: Default::default(),
+            duplicates: Duplicates::default(),
+            deletions: Deletions::default(),
         };
         Ok(RedisStore { inner: Arc::new(inner) })
     }

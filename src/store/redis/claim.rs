@@ -84,7 +84,8 @@ async fn claim_the_rest(inner: &Arc<Inner>, lookup: &Lookup, claims: Vec<Claim>)
 /// Takes the lease of each, then looks it up.
 async fn claim_all(inner: &Arc<Inner>, lookup: Lookup, claims: Vec<Claim>) -> Answers<ClaimOutcome> {
     let (holds, grace) = (inner.holds_ms(), inner.grace_ms());
-    let mut batch = Batch::with_capacity((1 + lookup.len()) * claims.len());
+    let mut batch = Batch::with_capacity((1 + lookup.len()) * claims.len() + 1);
+    let deletions = inner.take_deletions_along(&mut batch);
     for Claim { lease, origin, .. } in &claims {
         let (group, fresh) = (Group::of(&lease.fingerprint), value::lease(&lease.token, grace, origin));
         let mut set = redis::cmd("SET");
@@ -92,7 +93,7 @@ async fn claim_all(inner: &Arc<Inner>, lookup: Lookup, claims: Vec<Claim>) -> An
         batch.push(group, set);
         inner.look_up(&lookup, &lease.fingerprint, |command| batch.push(group, command));
     }
-    let mut replies = inner.link.ask(batch).await.into_iter();
+    let mut replies = inner.link.ask(batch).await.into_iter().skip(deletions);
 
     let mut answers = Vec::with_capacity(claims.len());
     let mut give_back = GiveBack::default();

@@ -7,10 +7,9 @@
 //! They are deleted whoever holds them, by one plain command. A lease beside a done ID decides nothing any more: every
 //! claim finds the ID done, and a holder that took it over learns from its next renewal that it is late.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use redis::{Cmd, Value};
+use redis::Value;
 
 use super::batch::{Batch, Reply};
 use super::claim::millis;
@@ -30,15 +29,8 @@ pub(super) async fn complete(inner: Arc<Inner>, completions: Vec<Completion>) ->
         DoneMode::Compact => inner.remember_in_sets(&known, &completions).await,
         DoneMode::Exact => inner.remember_each(&known, &completions).await,
     };
-    let mut deleted: BTreeMap<Group, Cmd> = BTreeMap::new();
-    for (completion, _) in completions.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()) {
-        let fingerprint = &completion.lease.fingerprint;
-        let delete = deleted.entry(inner.together_with(fingerprint)).or_insert_with(|| redis::cmd("DEL"));
-        delete.arg(inner.layout.lease(fingerprint));
-    }
-    // The answers do not wait for it. It is queued before they are given, so that it cannot overtake a later claim of
-    // this process, and a lease that it does not reach ends by itself.
-    inner.link.tell(deleted.into_iter().collect()).await;
+    let recorded = completions.iter().zip(&answers).filter(|(_, answer)| answer.is_ok());
+    inner.delete_later(recorded.map(|(completion, _)| completion.lease.fingerprint));
     answers
 }
 
@@ -70,7 +62,8 @@ impl Inner {
             Call { group: *group, keys: vec![self.layout.set(*group, shard)], args }
         };
 
-        let mut batch = Batch::with_capacity(completions.len());
+        let mut batch = Batch::with_capacity(completions.len() + 1);
+        let deletions = self.take_deletions_along(&mut batch);
         for (i, completion) in completions.iter().enumerate() {
             let (group, fingerprint) = (sets[i].0, &completion.lease.fingerprint);
             self.look_up(&since_claim[i], fingerprint, |command| batch.push(group, command));
@@ -82,7 +75,7 @@ impl Inner {
                 },
             );
         }
-        let mut replies = self.link.ask(batch).await.into_iter();
+        let mut replies = self.link.ask(batch).await.into_iter().skip(deletions);
         let mut written: Vec<(Result<Found, StoreError>, Reply)> = Vec::with_capacity(completions.len());
         for lookup in &since_claim {
             let found = lookup.read(&mut replies);
@@ -133,17 +126,19 @@ impl Inner {
     }
 
     /// Writes each done ID with `SET NX`, so that the window counts from the first completion.
-    async fn remember_each(&self, known: &Known, completions: &[Completion]) -> Answers<CompletionOutcome> {
+    async fn remember_each(self: &Arc<Self>, known: &Known, completions: &[Completion]) -> Answers<CompletionOutcome> {
         let (window, now) = (millis(self.terms.window), known.now());
         let value = |it: &Completion| value::done(&it.origin, now, it.message.as_deref());
-        let mut batch = Batch::with_capacity(completions.len());
+        let mut batch = Batch::with_capacity(completions.len() + 1);
+        let deletions = self.take_deletions_along(&mut batch);
         for completion in completions {
             let fingerprint = &completion.lease.fingerprint;
             let mut set = redis::cmd("SET");
             set.arg(self.layout.done(fingerprint)).arg(value(completion)).arg("NX").arg("PX").arg(window);
             batch.push(Group::of(fingerprint), set);
         }
-        let mut answers: Answers<CompletionOutcome> = self.link.ask(batch).await.into_iter().map(read_set).collect();
+        let replies = self.link.ask(batch).await.into_iter().skip(deletions);
+        let mut answers: Answers<CompletionOutcome> = replies.map(read_set).collect();
         let full: Vec<usize> = (0..answers.len()).filter(|i| matches!(answers[*i], Err(StoreError::Full(_)))).collect();
         let call = |i: usize| Call {
             group: Group::of(&completions[i].lease.fingerprint),

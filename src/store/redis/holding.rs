@@ -48,6 +48,7 @@ impl Inner {
                 _ => None,
             })
         };
+        self.delete_now().await;
         scripts::run(&self.link, script, calls).await.into_iter().map(read).collect()
     }
 }

@@ -24,6 +24,7 @@ mod builder;
 mod claim;
 mod complete;
 mod connection;
+mod deletions;
 mod done;
 mod duplicates;
 mod estimate;
@@ -47,6 +48,7 @@ use futures_util::stream::{self, StreamExt};
 use self::batch::{Batch, Reply};
 pub use self::builder::RedisStoreBuilder;
 use self::connection::Link;
+use self::deletions::Deletions;
 pub use self::done::DoneMode;
 use self::duplicates::Duplicates;
 pub use self::estimate::Estimate;
@@ -84,6 +86,7 @@ struct Inner {
     reader: Reader,
     expiries: Expiries,
     duplicates: Duplicates,
+    deletions: Deletions,
 }
 
 impl RedisStore {
