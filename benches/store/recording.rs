@@ -44,10 +44,6 @@ impl Commands {
             command
         })
     }
-
-    pub fn len(&self) -> usize {
-        self.commands.len()
-    }
 }
 
 /// What one batch of claims and its completion make a client send.

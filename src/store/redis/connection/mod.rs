@@ -90,6 +90,9 @@ impl Link {
 
     /// Sends the commands, those for one server in one go, and returns a reply for each.
     pub(super) async fn ask(&self, batch: Batch) -> Vec<Reply> {
+        if batch.len() == 0 {
+            return Vec::new();
+        }
         match &self.0 {
             Way::One(node) => node.ask(&batch.into_pipeline()).await,
             Way::Cluster(cluster) => cluster.ask(batch).await,

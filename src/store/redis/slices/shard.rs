@@ -17,7 +17,7 @@ impl Shard {
     pub(in super::super) fn of(generation: Generation, fingerprint: &Fingerprint) -> Self {
         let bytes = fingerprint.as_bytes();
         let chosen = u32::from_be_bytes([bytes[1], bytes[2], bytes[3], bytes[4]]);
-        let index = u64::from(chosen) * u64::from(generation.shards) >> 32;
+        let index = (u64::from(chosen) * u64::from(generation.shards)) >> 32;
         // Less than the count of shards, which is a u32.
         Self { generation, index: index as u32 }
     }
