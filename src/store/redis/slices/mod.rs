@@ -12,7 +12,7 @@
 //!
 //! An ID is written into the newest generation of the current slice and looked up in every generation of the current
 //! and of the previous one, so it is remembered for one to two windows. How many shards a slice has, in which
-//! generations, stands in the namespace's [`Plan`], in one key of Redis. What makes it safe:
+//! generations, stands in the namespace's [`Plan`](plan::Plan), in one key of Redis. What makes it safe:
 //!
 //! * Time is Redis' time; [`Calendar`] has the bound by which a worker can be wrong about it.
 //! * Everyone reads the plan again twice within that bound, and asks nothing by an older reading ([`Reader`]).
