@@ -7,6 +7,7 @@ use std::future::Future;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
+use crate::dedup::DedupError;
 use crate::observe::FailureKind;
 use crate::record::Record;
 
@@ -47,6 +48,11 @@ where
 }
 
 /// Makes a handler of a [`tower_service::Service`] of records, which is cloned for every record.
+///
+/// A [`DedupLayer`](crate::dedup::DedupLayer) may lie between, over another namespace than the consumer's: so the window,
+/// the mode or the ID rule are changed ([how](crate::docs::guarantees)). Let the service's error be [`Failure`] then:
+/// a record that is in flight in that namespace waits and counts no attempt, while the layer's error around any other
+/// would be a failure like all others.
 #[derive(Clone, Debug)]
 pub struct ServiceHandler<S>(pub S);
 
@@ -96,6 +102,38 @@ impl Failure {
 impl<E: Error + Send + Sync + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
         Self::retryable(error)
+    }
+}
+
+/// What keeps the layer from asking the service is no fault of the record: it is tried again without counting an attempt.
+/// The service's own failure stays what it is.
+impl From<DedupError<Self>> for Failure {
+    fn from(error: DedupError<Self>) -> Self {
+        match error {
+            DedupError::Inner(failure) => failure,
+            DedupError::InFlight(_) | DedupError::Begin(_) => Self::unavailable(Told::of(&error)),
+            DedupError::Id(_) | DedupError::Conflict { .. } => Self::fatal(Told::of(&error)),
+            DedupError::Unrecorded => Self::retryable(Told::of(&error)),
+        }
+    }
+}
+
+/// What a layer's error says: [`Failure`] is no [`Error`], so an error that may hold one is none either.
+#[derive(Debug, thiserror::Error)]
+#[error("{says}")]
+struct Told {
+    says: String,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl Told {
+    fn of(error: &DedupError<Failure>) -> Self {
+        let source: Option<Box<dyn Error + Send + Sync>> = match error {
+            DedupError::Begin(error) => Some(Box::new(error.clone())),
+            DedupError::Id(problem) => Some(Box::new(problem.clone())),
+            _ => None,
+        };
+        Self { says: error.to_string(), source }
     }
 }
 

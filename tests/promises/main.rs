@@ -14,6 +14,7 @@
 mod common;
 
 mod bad_input;
+mod changing_settings;
 mod conflicts;
 mod conformance;
 mod consuming;
