@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hapax::consumer::{ConsumerBuilder, Failure, ServiceHandler};
-use hapax::dedup::{Begin, Dedup, DedupError, DedupLayer, Deduped, Deduplicator};
+use hapax::dedup::{Begin, Dedup, DedupError, DedupLayer, Deduped, Deduplicator, OkIsSuccess};
 use hapax::id::{
     Coordinates, HeaderId, IdKey, IdProblem, Identification, Identifier, Identity, MessageId, Namespace, Scope,
 };
@@ -24,8 +24,9 @@ use super::consuming::{Entry, Journal, Running, TERMS, consumer, redis_store};
 
 type Number = u32;
 type Handling = BoxCloneSyncService<Number, (), Failure>;
+type Identify = fn(&Number) -> Result<Identity, IdProblem>;
 
-/// One message's effects are counted where they happen.
+/// Each message's effects, counted where they happen.
 #[derive(Clone, Debug, Default)]
 struct Effects(Arc<Mutex<BTreeMap<String, u32>>>);
 
@@ -72,8 +73,8 @@ impl Side {
     }
 
     /// What is handled once in this namespace.
-    fn around<S>(&self, service: S) -> Dedup<S, fn(&Number) -> Result<Identity, IdProblem>, hapax::dedup::OkIsSuccess> {
-        DedupLayer::new(self.dedup.clone(), identify as fn(&Number) -> _).layer(service)
+    fn around<S>(&self, service: S) -> Dedup<S, Identify, OkIsSuccess> {
+        DedupLayer::new(self.dedup.clone(), identify as Identify).layer(service)
     }
 
     async fn begin(&self, number: Number) -> Begin {
