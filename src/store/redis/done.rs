@@ -14,11 +14,12 @@ use crate::store::{DoneRecord, StoreError};
 pub enum DoneMode {
     /// About nine bytes per ID, as a 64-bit number in one of many sets, for one to two windows. The default.
     ///
-    /// 64 bits and the set, of which a namespace has at least 2048, identify an ID: the odds that any two of a million
-    /// are taken for the same are about 1 in 10^10, of a billion 1 in 10^8, since the sets grow in number, too.
+    /// 64 bits and the set, of which a namespace has at least 2304, identify an ID. The odds that any of a window's
+    /// million IDs is taken for another are about 1 in 6 × 10^10, of its billion 1 in 4 × 10^7, since the sets grow in
+    /// number, too ([how that is counted](crate::docs::guarantees)).
     #[default]
     Compact,
-    /// A key per ID, for exactly the window: about 140 bytes and the ID's own. Tells where the first one came from, and
+    /// A key per ID, for exactly the window: about 210 bytes and the ID's own. Tells where the first one came from, and
     /// when another message comes under its ID.
     Exact,
 }

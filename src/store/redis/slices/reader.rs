@@ -52,6 +52,15 @@ struct Sample {
     at: u64,
     slice: u64,
     fill: Fill,
+    /// Whether it was compared with one before: the first of a slice knows no rate.
+    is_rated: bool,
+}
+
+impl Sample {
+    /// When the next one is due: after a first one soon, for the slice may be filling up fast.
+    fn next_at(&self, calendar: &Calendar) -> u64 {
+        self.at + if self.is_rated { 2 * calendar.bound() } else { calendar.bound() / 4 }
+    }
 }
 
 /// A wish to have a generation in the plan.
@@ -152,13 +161,17 @@ impl Inner {
     async fn try_read(&self) -> Result<(), StoreError> {
         let reader = &self.reader;
         let serial = self.link.serial(Group::NAMESPACE);
-        let (before, agreement, sampled_at) = {
+        let (before, agreement, sample_at) = {
             let state = reader.state.lock();
-            (state.known.clone(), state.agreement.clone(), state.sample.as_ref().map(|sample| sample.at))
+            (
+                state.known.clone(),
+                state.agreement.clone(),
+                state.sample.as_ref().map(|sample| (sample.at, sample.next_at(&reader.calendar))),
+            )
         };
         let is_new = before.as_ref().map(|known| known.serial) != serial;
         let samples: Vec<Generation> = match &before {
-            Some(known) if sampled_at.is_none_or(|at| known.now().abs_diff(at) >= 2 * reader.calendar.bound()) => {
+            Some(known) if sample_at.is_none_or(|(last, next)| !(last..next).contains(&known.now())) => {
                 let now = known.now();
                 let slice = reader.calendar.slice(now);
                 known.plan.generations().iter().filter(|it| it.slice == slice && it.from <= now).copied().collect()
@@ -273,11 +286,12 @@ impl Inner {
         if let Some((shards, mean)) = means.last().copied() {
             let count = means.iter().map(|(shards, mean)| f64::from(*shards) * mean).sum::<f64>();
             // The same sets are asked each time, so that chance does not look like a rate. The first sample knows none.
-            let rate = state.sample.as_ref().filter(|last| last.slice == slice && last.at < now).map_or(0.0, |last| {
+            let rate = state.sample.as_ref().filter(|last| last.slice == slice && last.at < now).map(|last| {
                 let lately = (count - last.fill.count).max(0.0) / (now - last.at) as f64;
-                (last.fill.rate + lately) / 2.0
+                if last.is_rated { (last.fill.rate + lately) / 2.0 } else { lately }
             });
-            state.sample = Some(Sample { at: now, slice, fill: Fill { shards, mean, count, rate } });
+            let fill = Fill { shards, mean, count, rate: rate.unwrap_or_default() };
+            state.sample = Some(Sample { at: now, slice, fill, is_rated: rate.is_some() });
         }
         let sample = state.sample.as_ref();
         let count_of = |slice: u64| sample.filter(|sample| sample.slice == slice).map(|sample| sample.fill.count);

@@ -1,12 +1,13 @@
 //! How many shards a slice gets.
 
-/// The fewest shards of a group: room for 800,000 IDs, so that even the fastest burst is noticed before a set is full.
-/// Where there are only a few IDs, 2048 sets at most lie nearly empty, which is some 200 KB.
-const FEWEST: f64 = 32.0;
+/// Shards of a group that are spare: room for 900,000 IDs, so that even the fastest burst, of [`FASTEST`], finds room until
+/// a further generation can be written to. So the fewest that there are. Where there are only a few IDs, 2304 sets at most
+/// lie nearly empty, which is some 300 KB.
+const SPARE: f64 = 36.0;
 /// As many as a first reading may ask for, whatever was expected: a billion IDs.
 const MOST: f64 = 65536.0;
 /// IDs per millisecond that one Redis can remember at most, about.
-const FASTEST: f64 = 250.0;
+const FASTEST: f64 = 300.0;
 /// A burst for which there is always room, as a multiple of the rate.
 const BURST: f64 = 10.0;
 /// How much greater than everything before a generation is, at least and at most: below two there would be many, and
@@ -64,8 +65,8 @@ impl Sizing {
     }
 
     fn shards_for(&self, count: f64) -> u32 {
-        // Between the fewest and the most, so it fits.
-        (count / self.aim()).ceil().clamp(FEWEST, MOST) as u32
+        // Between the spare ones and the most, so it fits.
+        (count / self.aim()).max(count / self.fullest() + SPARE).ceil().clamp(SPARE, MOST) as u32
     }
 
     /// The shards of a further generation, where one has to be announced now: what may be written in the `horizon`,
@@ -95,15 +96,17 @@ mod tests {
     }
 
     #[test]
-    fn shards_are_planned_for_256_to_400_members() {
+    fn shards_are_planned_for_200_to_300_members() {
         let sizing = sizing(Some(1_000_000));
-        let mean = 1_000_000.0 / 64.0 / f64::from(sizing.first());
-        assert!((256.0..400.0).contains(&mean), "{mean}");
+        for (expected, means) in [(1_000_000, 200.0..300.0), (10_000_000, 290.0..310.0)] {
+            let mean = expected as f64 / 64.0 / f64::from(Sizing::new(64, 512, Some(expected)).first());
+            assert!(means.contains(&mean), "{mean}");
+        }
         assert_eq!(sizing.next(0.0), sizing.first(), "what was expected may still come");
         let untold = Sizing::new(64, 512, None);
-        assert_eq!(f64::from(untold.first()), FEWEST);
-        let mean = 20_000.0 / f64::from(untold.next(20_000.0));
-        assert!((200.0..400.0).contains(&mean), "a quarter more may come: {mean}");
+        assert_eq!(f64::from(untold.first()), SPARE);
+        let mean = 100_000.0 / f64::from(untold.next(100_000.0));
+        assert!((200.0..300.0).contains(&mean), "a quarter more may come: {mean}");
     }
 
     #[test]
@@ -161,7 +164,7 @@ mod tests {
                 assert!(mean <= 420.0, "{expected:?} at {per_ms}: {generations:?}");
             }
             let sets: f64 = generations.iter().map(|(shards, members)| f64::from(*shards).min(*members)).sum();
-            assert!(count / sets > 50.0, "{expected:?} at {per_ms}: {:.0} members a set", count / sets);
+            assert!(count / sets > 40.0, "{expected:?} at {per_ms}: {:.0} members a set", count / sets);
         }
     }
 }
