@@ -102,7 +102,7 @@ async fn encodings(redis: &mut redis::aio::MultiplexedConnection) -> HashMap<Str
 /// ID is found.
 #[tokio::test]
 async fn a_burst_stays_compact() {
-    // 2304 sets of 71 on average are safe: half of what comes.
+    // 2880 sets of 71 on average are safe: half of what comes.
     let server = RedisServer::start_with(&["--set-max-intset-entries", "128"]);
     let mut redis = raw(&server).await;
     let (store, other) = (store(&server.url(), LONG), self::store(&server.url(), LONG));

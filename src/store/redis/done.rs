@@ -14,8 +14,8 @@ use crate::store::{DoneRecord, StoreError};
 pub enum DoneMode {
     /// About nine bytes per ID, as a 64-bit number in one of many sets, for one to two windows. The default.
     ///
-    /// 64 bits and the set, of which a namespace has at least 2304, identify an ID. The odds that any of a window's
-    /// million IDs is taken for another are about 1 in 6 × 10^10, of its billion 1 in 4 × 10^7, since the sets grow in
+    /// 64 bits and the set, of which a namespace has at least 2880, identify an ID. The odds that any of a window's
+    /// million IDs is taken for another are about 1 in 7 × 10^10, of its billion 1 in 4 × 10^7, since the sets grow in
     /// number, too ([how that is counted](crate::docs::guarantees)).
     #[default]
     Compact,

@@ -6,8 +6,8 @@
 //!
 //! ```text
 //! time    ───┬────── slice 7 ──────┬────── slice 8 ──────┬───      each as long as the window
-//! sets       │ 16 shards a group ──┤ 20 shards a group ──┤         sized from the slice before
-//!            │        └ 64 shards ─┤                     │         a second generation: the first was filling up
+//! sets       │ 60 shards a group ──┤ 75 shards a group ──┤         sized from the slice before
+//!            │        └ 240 shards ┤                     │         a second generation: the first was filling up
 //! ```
 //!
 //! An ID is written into the newest generation of the current slice and looked up in every generation of the current

@@ -1,18 +1,18 @@
 //! How many shards a slice gets.
 
-/// Shards of a group that are spare: room for 900,000 IDs, so that even the fastest burst, of [`FASTEST`], finds room until
-/// a further generation can be written to. So the fewest that there are. Where there are only a few IDs, 2304 sets at most
-/// lie nearly empty, which is some 300 KB.
-const SPARE: f64 = 36.0;
+/// Shards of a group that are spare: room for 1,100,000 IDs, so that even the fastest burst, of [`FASTEST`], finds room until
+/// a further generation can be written to. So the fewest that there are. Where there are only a few IDs, 2880 sets at most
+/// lie nearly empty, which is some 400 KB.
+const SPARE: f64 = 45.0;
 /// As many as a first reading may ask for, whatever was expected: a billion IDs.
 const MOST: f64 = 65536.0;
 /// IDs per millisecond that one Redis can remember at most, about.
-const FASTEST: f64 = 300.0;
+const FASTEST: f64 = 400.0;
 /// A burst for which there is always room, as a multiple of the rate.
 const BURST: f64 = 10.0;
 /// How much greater than everything before a generation is, at least and at most: below two there would be many, and
-/// each costs a look-up; above eight a short burst would leave its sets nearly empty.
-const GROWTH: std::ops::RangeInclusive<f64> = 2.0..=8.0;
+/// each costs a look-up; above four a short burst would leave its sets nearly empty.
+const GROWTH: std::ops::RangeInclusive<f64> = 2.0..=4.0;
 
 /// What the counts of shards are chosen by.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn shards_are_planned_for_200_to_300_members() {
         let sizing = sizing(Some(1_000_000));
-        for (expected, means) in [(1_000_000, 200.0..300.0), (10_000_000, 290.0..310.0)] {
+        for (expected, means) in [(1_000_000, 180.0..300.0), (10_000_000, 290.0..310.0)] {
             let mean = expected as f64 / 64.0 / f64::from(Sizing::new(64, 512, Some(expected)).first());
             assert!(means.contains(&mean), "{mean}");
         }
@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(sizing.grows(&fill(300.0, 0.0), HORIZON, 1e6), None);
         assert_eq!(sizing.grows(&fill(398.0, 0.0), HORIZON, 1e6), None);
         assert_eq!(sizing.grows(&fill(400.0, 0.0), HORIZON, 1e6), Some(64), "full");
-        assert_eq!(sizing.grows(&fill(300.0, 3.0), HORIZON, 1e9), Some(256), "no more than eight times");
+        assert_eq!(sizing.grows(&fill(300.0, 3.0), HORIZON, 1e9), Some(128), "no more than four times");
         assert_eq!(sizing.grows(&fill(100.0, 0.001), HORIZON, 1e6), None);
     }
 
