@@ -7,7 +7,7 @@ use super::ids::id;
 use super::meter::{Meter, connect, per};
 use super::options::Options;
 use super::service::RedisServer;
-use super::subject::remember;
+use super::subject::{handle_in_batches as handle, remember};
 use super::table::{Table, figure, progress};
 
 pub async fn measure(options: &Options, table: &mut Table) {
@@ -28,7 +28,7 @@ pub async fn measure(options: &Options, table: &mut Table) {
             let store = setting(builder, ids).build().expect("a store");
             remember(&store, [id(0, 0)]).await;
             let before = meter.used_memory().await;
-            remember(&store, (0..ids).map(|n| id(1, n))).await;
+            handle(&store, (0..ids).map(|n| id(1, n))).await;
             let bytes = meter.used_memory().await.saturating_sub(before);
             let encoding = meter.worst_encoding().await;
             table.row([what.to_owned(), ids.to_string(), figure(per(bytes as f64, ids as f64)), encoding]);

@@ -129,6 +129,28 @@ pub async fn handle(dedup: &Deduplicator, ids: &Arc<Vec<Fingerprint>>, duplicate
     }
 }
 
+/// Claims and completes IDs, as messages come in: completions alone would come faster than they ever do.
+pub async fn handle_in_batches(store: &RedisStore, ids: impl IntoIterator<Item = Fingerprint>) {
+    let token = hapax::store::Token::from_bytes([8; 16]);
+    let origin = hapax::record::Origin { partition: source(), offset: 42 };
+    let claim = |fingerprint| Claim {
+        lease: Lease { fingerprint, token },
+        takes_over: true,
+        origin: origin.clone(),
+        message: None,
+    };
+    let mut ids = ids.into_iter().peekable();
+    while let Some(first) = ids.peek().copied() {
+        let batch: Vec<Fingerprint> = ids.by_ref().take(4_000).collect();
+        for answer in store.claim(batch.iter().copied().map(claim).collect()).await {
+            assert!(matches!(answer, Ok(ClaimOutcome::Claimed { .. })), "{answer:?}");
+        }
+        remember(store, batch).await;
+        // The leases are gone when this is answered.
+        store.inspect(vec![first]).await;
+    }
+}
+
 /// Records IDs as done, as another worker would have.
 pub async fn remember(store: &RedisStore, ids: impl IntoIterator<Item = Fingerprint>) {
     let token = hapax::store::Token::from_bytes([7; 16]);
