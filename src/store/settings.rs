@@ -15,7 +15,8 @@ pub struct LeaseTerms {
     pub lease: Duration,
     /// How long an ID whose lease ran out, or whose attempt failed, keeps its count of attempts. Default 10 min.
     pub grace: Duration,
-    /// How long a done ID is remembered, from its completion; a duplicate never extends it. Default 24 h. Must exceed
+    /// How long a done ID is remembered, from its completion; a duplicate never extends it. Redis' compact mode remembers
+    /// it for up to twice as long. Default 24 h. Must exceed
     /// the longest outage together with the longest time after which a producer resends.
     pub window: Duration,
 }

@@ -180,6 +180,26 @@ async fn a_redis_that_lost_its_data_learns_the_agreement_again() {
     assert!(matches!(refused, OpenError::Disagreement { .. }), "{refused:?}");
 }
 
+/// Data can be lost without the connection: who works notices within a reading, and writes it again.
+#[tokio::test]
+async fn a_flushed_redis_learns_the_agreement_again() {
+    let server = RedisServer::start();
+    let mut redis = raw(&server).await;
+    for make in [worker as fn(&str) -> Worker, exact] {
+        let ours = make(&server.url());
+        ours.0.open(&Agreement::of(&*ours.0, "header ce_id", &IdKey::default())).await.unwrap();
+        one_claim(&ours, b'a').await.unwrap();
+        cli::<()>(&mut redis, &["FLUSHALL"]).await;
+        let meta = format!("hapax:1:{{{NAMESPACE}}}:meta");
+        until(async || {
+            one_claim(&ours, b'a').await.unwrap();
+            cli::<u32>(&mut redis, &["EXISTS", &meta]).await == 1
+        })
+        .await;
+        cli::<()>(&mut redis, &["FLUSHALL"]).await;
+    }
+}
+
 #[tokio::test]
 async fn whoever_comes_back_to_another_agreement_claims_nothing() {
     let server = RedisServer::start();

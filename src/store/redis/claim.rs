@@ -48,16 +48,11 @@ pub(super) async fn claim(inner: Arc<Inner>, claims: Vec<Claim>) -> Answers<Clai
 
 /// Looks all of them up, and claims what is not done.
 async fn claim_the_rest(inner: &Arc<Inner>, lookup: &Lookup, claims: Vec<Claim>) -> Answers<ClaimOutcome> {
-    let mut batch = Batch::with_capacity(lookup.len() * claims.len());
-    for claim in &claims {
-        let fingerprint = &claim.lease.fingerprint;
-        inner.look_up(lookup, fingerprint, |command| batch.push(Group::of(fingerprint), command));
-    }
-    let mut replies = inner.link.ask(batch).await.into_iter();
+    let found = inner.find(lookup, claims.iter().map(|claim| &claim.lease.fingerprint)).await;
     let mut answers = Vec::with_capacity(claims.len());
     let mut rest = Vec::new();
-    for claim in claims {
-        answers.push(match lookup.read(&mut replies) {
+    for (claim, found) in claims.into_iter().zip(found) {
+        answers.push(match found {
             Ok(Found::Done(first)) => Some(Ok(done(first.as_deref(), &claim))),
             // What went wrong here goes wrong again there, and is told then.
             Ok(_) | Err(_) => {
@@ -158,14 +153,9 @@ async fn verify(
             }
         };
         lookup = Lookup::by(inner.mode, &known);
-        let mut batch = Batch::with_capacity(lookup.len() * unsure.len());
-        for i in &unsure {
-            let fingerprint = &claims[*i].lease.fingerprint;
-            inner.look_up(&lookup, fingerprint, |command| batch.push(Group::of(fingerprint), command));
-        }
-        let mut replies = inner.link.ask(batch).await.into_iter();
-        for i in &unsure {
-            match lookup.read(&mut replies) {
+        let found = inner.find(&lookup, unsure.iter().map(|i| &claims[*i].lease.fingerprint)).await;
+        for (i, found) in unsure.iter().zip(found) {
+            match found {
                 Ok(Found::Nothing) => {}
                 Ok(Found::Done(first)) => {
                     answers[*i] = Ok(done(first.as_deref(), &claims[*i]));

@@ -53,8 +53,11 @@ impl Inner {
             .iter()
             .map(|it| (Group::of(&it.lease.fingerprint), Shard::of(generation, &it.lease.fingerprint)))
             .collect();
-        let given = self.expiries.given(&sets);
-        let since_claim: Vec<Lookup> = completions.iter().map(|it| self.since_claim(known, it)).collect();
+        let mut given = self.expiries.given(&sets);
+        // Nowhere else, almost always. What is asked for the longest held, is asked for all: a hit is one for any of
+        // them, since its claim would have found what was done before.
+        let longest = completions.iter().map(|it| it.held_for).max().unwrap_or_default();
+        let since_claim = Lookup::Sets(known.written_in(millis(longest)));
         let gone_at = known.gone_at(generation);
         let call = |i: usize| {
             let ((group, shard), member) = (&sets[i], member(&completions[i].lease.fingerprint));
@@ -66,7 +69,7 @@ impl Inner {
         let deletions = self.take_deletions_along(&mut batch);
         for (i, completion) in completions.iter().enumerate() {
             let (group, fingerprint) = (sets[i].0, &completion.lease.fingerprint);
-            self.look_up(&since_claim[i], fingerprint, |command| batch.push(group, command));
+            self.look_up(&since_claim, fingerprint, |command| batch.push(group, command));
             batch.push(
                 group,
                 match given[i] {
@@ -77,8 +80,8 @@ impl Inner {
         }
         let mut replies = self.link.ask(batch).await.into_iter().skip(deletions);
         let mut written: Vec<(Result<Found, StoreError>, Reply)> = Vec::with_capacity(completions.len());
-        for lookup in &since_claim {
-            let found = lookup.read(&mut replies);
+        for _ in completions {
+            let found = since_claim.read(&mut replies);
             written.push((found, replies.next().unwrap_or_else(|| Err(faults::of_misfit("SADD").into()))));
         }
 
@@ -89,14 +92,17 @@ impl Inner {
         };
         let again: Vec<usize> = (0..written.len()).filter(|i| refused(&written[*i])).collect();
         let replies = self.run_some(&scripts::REMEMBER_COMPACT, &again, call).await;
-        again.iter().zip(replies).for_each(|(i, reply)| written[*i].1 = reply);
+        for (i, reply) in again.into_iter().zip(replies) {
+            written[i].1 = reply;
+            given[i] = false;
+        }
 
         // Where a Redis lost its data meanwhile, a plain command may have made a set without an expiry.
         if self.expiries.epoch() != epoch {
             let plain: Vec<usize> = (0..written.len()).filter(|i| given[*i] && written[*i].1.is_ok()).collect();
             drop(self.run_some(&scripts::REMEMBER_COMPACT, &plain, call).await);
         }
-        let by_script = |i: &usize| written[*i].1.is_ok() && (!given[*i] || again.contains(i));
+        let by_script = |i: &usize| written[*i].1.is_ok() && !given[*i];
         self.expiries.give(epoch, (0..written.len()).filter(by_script).map(|i| sets[i]));
 
         let mut answers = Vec::with_capacity(written.len());
@@ -118,11 +124,6 @@ impl Inner {
             });
         }
         answers
-    }
-
-    /// Where else the ID of a completion can have been recorded since its claim: nowhere, almost always.
-    fn since_claim(&self, known: &Known, completion: &Completion) -> Lookup {
-        Lookup::Sets(known.written_in(millis(completion.held_for)))
     }
 
     /// Writes each done ID with `SET NX`, so that the window counts from the first completion.

@@ -2,7 +2,8 @@
 
 use redis::{Cmd, Value};
 
-use super::batch::Reply;
+use super::batch::{Batch, Reply};
+use super::layout::Group;
 use super::slices::{Known, Lookups, member};
 use super::{Inner, faults, value};
 use crate::id::Fingerprint;
@@ -69,7 +70,7 @@ impl Inner {
     pub(super) fn done_keys(&self, lookup: &Lookup, fingerprint: &Fingerprint) -> Vec<Vec<u8>> {
         match lookup {
             Lookup::Sets(sets) => {
-                let group = super::layout::Group::of(fingerprint);
+                let group = Group::of(fingerprint);
                 sets.of(fingerprint).map(|shard| self.layout.set(group, &shard)).collect()
             }
             Lookup::Keys => vec![self.layout.done(fingerprint)],
@@ -80,7 +81,7 @@ impl Inner {
     pub(super) fn look_up(&self, lookup: &Lookup, fingerprint: &Fingerprint, mut push: impl FnMut(Cmd)) {
         match lookup {
             Lookup::Sets(sets) => {
-                let (group, member) = (super::layout::Group::of(fingerprint), member(fingerprint));
+                let (group, member) = (Group::of(fingerprint), member(fingerprint));
                 for shard in sets.of(fingerprint) {
                     push(redis::cmd("SISMEMBER").arg(self.layout.set(group, &shard)).arg(member).take());
                 }
@@ -92,11 +93,28 @@ impl Inner {
     }
 }
 
+impl Inner {
+    /// Looks IDs up, and tells of each what was found.
+    pub(super) async fn find<'a>(
+        &self,
+        lookup: &Lookup,
+        ids: impl ExactSizeIterator<Item = &'a Fingerprint>,
+    ) -> Vec<Result<Found, StoreError>> {
+        let count = ids.len();
+        let mut batch = Batch::with_capacity(lookup.len() * count);
+        ids.for_each(|id| self.look_up(lookup, id, |command| batch.push(Group::of(id), command)));
+        let mut replies = self.link.ask(batch).await.into_iter();
+        (0..count).map(|_| lookup.read(&mut replies)).collect()
+    }
+}
+
 impl Lookup {
     /// What their replies say. One hit is enough, whatever became of the others.
     pub(super) fn read(&self, replies: &mut impl Iterator<Item = Reply>) -> Result<Found, StoreError> {
         let mut found = Ok(Found::Nothing);
-        for reply in replies.take(self.len()) {
+        for _ in 0..self.len() {
+            // None missing is a promise of whoever asked; taken for "nothing found" it would repeat an effect.
+            let reply = replies.next().unwrap_or_else(|| Err(faults::of_misfit("a look-up").into()));
             found = match (reply, found) {
                 (_, Ok(Found::Done(first))) => Ok(Found::Done(first)),
                 (Ok(Value::Int(1)), _) => Ok(Found::Done(None)),

@@ -2,7 +2,7 @@
 
 /// Shards of a group that are spare: room for 1,100,000 IDs, so that even the fastest burst, of [`FASTEST`], finds room until
 /// a further generation can be written to. So the fewest that there are. Where there are only a few IDs, 2880 sets at most
-/// lie nearly empty, which is some 400 KB.
+/// lie nearly empty, which is some 500 KB.
 const SPARE: f64 = 45.0;
 /// As many as a first reading may ask for, whatever was expected: a billion IDs.
 const MOST: f64 = 65536.0;
