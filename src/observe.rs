@@ -20,6 +20,52 @@ pub enum DuplicateBy {
     Process,
 }
 
+/// What became of a record that needs nothing more.
+///
+/// Every delivered record has exactly one outcome, is given back, or is in flight: at any moment `delivered` is the sum
+/// of all outcomes, of the records given back and of those in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Its handler's effect succeeded and is recorded as done.
+    Handled,
+    /// Another record with its ID was handled.
+    Duplicate,
+    /// It lies in the dead-letter topic.
+    DeadLettered,
+    /// A copy of it lies in a retry topic, from where it is handled later.
+    Retried,
+    /// It was too old.
+    Expired,
+    /// Its handler said to skip it.
+    Skipped,
+}
+
+/// What a partition that makes no progress waits for: the state of its first record that is not settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WaitsFor {
+    /// The store answers neither its claim nor its renewal.
+    Claim,
+    /// Its ID is in flight in another process.
+    Elsewhere,
+    /// Another record of this process has its ID.
+    Twin,
+    /// It is ready and waits for its turn: others fill the bound on handlers or on exposed records, or it, or another
+    /// suspect, has to run alone.
+    Turn,
+    /// Its handler has been running for that long.
+    Handler(Duration),
+    /// The time of its next attempt, after that many failed ones.
+    Backoff(u32),
+    /// The store does not answer its completion.
+    Completion,
+    /// The dead-letter topic or the retry topic does not take it.
+    Delivery,
+    /// A person: the partition is stopped.
+    Stopped,
+}
+
 /// What a handler said of a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -28,6 +74,8 @@ pub enum FailureKind {
     Retryable,
     /// Do not try again.
     Fatal,
+    /// Skip the record: it is recorded as done although it had no effect.
+    Skip,
     /// What the handler needs is away; pause and try again, counting no attempt.
     Unavailable,
     /// The handler panicked; tried again as a retryable failure.
@@ -46,9 +94,10 @@ pub trait Observer: std::fmt::Debug + Send + Sync + 'static {
     fn on_claim(&self, record: &Record, attempts: u32, suspect: bool) {
         let _ = (record, attempts, suspect);
     }
-    /// A record settled as a duplicate.
-    fn on_duplicate(&self, record: &Record, by: DuplicateBy) {
-        let _ = (record, by);
+    /// A record settled as a duplicate; of the one that was handled `first` a store that
+    /// [keeps details](crate::store::Store::keeps_details) knows the coordinates.
+    fn on_duplicate(&self, record: &Record, by: DuplicateBy, first: Option<&Origin>) {
+        let _ = (record, by, first);
     }
     /// A record's ID was handled before with another payload, by the record at `first`. What follows is a matter of
     /// policy, and told apart.
@@ -67,6 +116,31 @@ pub trait Observer: std::fmt::Debug + Send + Sync + 'static {
     fn on_failure(&self, record: &Record, attempt: u32, kind: FailureKind) {
         let _ = (record, attempt, kind);
     }
+    /// A failed record is tried again after that time at most, by its handler here.
+    fn on_retry(&self, record: &Record, attempt: u32, delay: Duration) {
+        let _ = (record, attempt, delay);
+    }
+    /// A record goes to the dead-letter topic, after so many attempts. It settles once its copy is delivered.
+    fn on_dead_letter(&self, record: &Record, attempts: u32, reason: &str) {
+        let _ = (record, attempts, reason);
+    }
+    /// A copy for the dead-letter topic or a retry topic was not delivered; it is sent again, and the record waits.
+    fn on_delivery_failed(&self, record: &Record, reason: &str) {
+        let _ = (record, reason);
+    }
+    /// A record is too old, by that much; it settles without being handled.
+    fn on_expire(&self, record: &Record, late: Duration) {
+        let _ = (record, late);
+    }
+    /// A record needs nothing more, that long after it arrived from the source.
+    fn on_settle(&self, record: &Record, outcome: Outcome, since_delivery: Duration) {
+        let _ = (record, outcome, since_delivery);
+    }
+    /// So many delivered records of a partition are nobody's business here any more, without an outcome: the partition
+    /// was revoked, lost or stopped. Whoever reads it next gets them again.
+    fn on_give_back(&self, partition: &TopicPartition, records: usize) {
+        let _ = (partition, records);
+    }
     /// A handled record was recorded as done.
     fn on_complete(&self, record: &Record, verdict: Verdict) {
         let _ = (record, verdict);
@@ -79,9 +153,9 @@ pub trait Observer: std::fmt::Debug + Send + Sync + 'static {
     fn on_stop(&self, partition: &TopicPartition, offset: Offset, reason: &str) {
         let _ = (partition, offset, reason);
     }
-    /// Records before `offset` need nothing more, and the source knows it.
-    fn on_commit(&self, partition: &TopicPartition, offset: Offset) {
-        let _ = (partition, offset);
+    /// Records before `offset` need nothing more, and the source knows it, that long after the first of them settled.
+    fn on_commit(&self, partition: &TopicPartition, offset: Offset, lag: Duration) {
+        let _ = (partition, offset, lag);
     }
     /// A commit was refused; the next owner will see the records again and drop them as duplicates.
     fn on_commit_failed(&self, partition: &TopicPartition, offset: Offset, reason: &str) {
@@ -98,6 +172,15 @@ pub trait Observer: std::fmt::Debug + Send + Sync + 'static {
     /// A partition was lost: nothing of it was committed any more.
     fn on_lost(&self, partition: &TopicPartition, epoch: Epoch) {
         let _ = (partition, epoch);
+    }
+    /// A partition has settled nothing for that long, though records of it are in flight; told again for as long as it
+    /// lasts, less and less often. The first record that is not settled is at `offset`.
+    fn on_stall(&self, partition: &TopicPartition, offset: Offset, since: Duration, waits_for: &WaitsFor) {
+        let _ = (partition, offset, since, waits_for);
+    }
+    /// A stalled partition goes on, or is no longer this process's.
+    fn on_stall_over(&self, partition: &TopicPartition) {
+        let _ = partition;
     }
     /// The source was told to hold back (`true`) or to deliver again (`false`).
     fn on_pause(&self, partition: &TopicPartition, paused: bool) {

@@ -134,10 +134,10 @@ impl Entry {
             Ok(ClaimOutcome::Claimed { attempts, suspect }) => {
                 self.take(Attempt::of_claim(attempts, suspect), tag.sent_at, now, desk)
             }
-            Ok(ClaimOutcome::Done { cached, .. }) => {
+            Ok(ClaimOutcome::Done { cached, first }) => {
                 if let Some(asker) = claiming.asker.take() {
                     let by = if cached { DuplicateBy::Cache } else { DuplicateBy::Store };
-                    desk.observer.on_duplicate(&self.subject.record, by);
+                    desk.observer.on_duplicate(&self.subject.record, by, first.as_ref());
                     asker.answer(Answer::Duplicate);
                 }
                 Fate::Ends { done: true }

@@ -232,7 +232,7 @@ impl Deduplicator {
                     // The store compares the payloads.
                     Ok(Ok(_)) if message.is_some() => {}
                     Ok(Ok(_)) => {
-                        self.shared.observer.on_duplicate(&record, DuplicateBy::Process);
+                        self.shared.observer.on_duplicate(&record, DuplicateBy::Process, None);
                         return Ok(Begin::Duplicate);
                     }
                     // It was given back, or the background work ended: ask, and learn which.

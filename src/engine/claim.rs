@@ -88,8 +88,10 @@ impl Engine {
                     self.unparked(id);
                 }
             }
-            Ok(ClaimOutcome::Done { cached: true, .. }) => self.settle_duplicate(id, DuplicateBy::Cache),
-            Ok(ClaimOutcome::Done { cached: false, .. }) => self.settle_duplicate(id, DuplicateBy::Store),
+            Ok(ClaimOutcome::Done { cached, first }) => {
+                let by = if cached { DuplicateBy::Cache } else { DuplicateBy::Store };
+                self.settle_duplicate(id, by, first.as_ref());
+            }
             Ok(ClaimOutcome::Conflict { first }) => self.conflicting(id, first),
             Ok(ClaimOutcome::InFlight { remaining }) => self.in_flight_elsewhere(id, Some(remaining)),
             // A takeover is not answered so; if it is, ask again in a while rather than at once.

@@ -16,6 +16,7 @@ impl Engine {
         part.sent = Some(offset);
         part.committing = Some(offset);
         part.settled = 0;
+        part.covers_since = part.settled_since.take().or(part.covers_since);
         part.last_commit = now;
         let assignment = part.assignment.clone();
         self.out.push(Action::Commit { assignment, offset });
@@ -48,8 +49,10 @@ impl Engine {
     /// partition has gone to somebody else, its new owner sees the records again and drops them as duplicates.
     pub(super) fn committed(&mut self, assignment: &Assignment, offset: Offset, result: Result<(), String>) {
         let now = self.now;
+        let part = self.parts.iter().find(|(_, part)| part.assignment == *assignment).map(|(_, part)| part);
+        let lag = part.and_then(|part| part.covers_since).map_or(Duration::ZERO, |since| now.saturating_sub(since));
         match &result {
-            Ok(()) => self.observer.on_commit(&assignment.partition, offset),
+            Ok(()) => self.observer.on_commit(&assignment.partition, offset, lag),
             Err(reason) => self.observer.on_commit_failed(&assignment.partition, offset, reason),
         }
         let Some((_, part)) = self.parts.iter_mut().find(|(_, part)| part.assignment == *assignment) else { return };
@@ -63,6 +66,7 @@ impl Engine {
             // `sent` only guards against going back; what was refused may be sent again.
             part.sent = part.sent.map(|sent| sent - 1);
             part.settled += 1;
+            part.settled_since = part.covers_since;
             part.last_commit = now;
         }
     }

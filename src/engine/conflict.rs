@@ -57,7 +57,7 @@ impl Engine {
                 }
             }
             ConflictPolicy::Duplicate => {
-                self.observer.on_duplicate(&record, DuplicateBy::Store);
+                self.observer.on_duplicate(&record, DuplicateBy::Store, Some(&first));
                 self.unparked(id);
                 self.settle(id);
             }

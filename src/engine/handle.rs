@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::observe::{DuplicateBy, FailureKind};
+use crate::record::Origin;
 use crate::store::{Completion, CompletionOutcome, StoreError, Verdict};
 
 use super::claim::LONGEST_URGENT_DELAY;
@@ -130,7 +131,11 @@ impl Engine {
                 work.unavailable = work.unavailable.saturating_add(1);
                 work.unavailable
             }
-            FailureKind::Retryable | FailureKind::Panicked | FailureKind::TimedOut | FailureKind::Fatal => {
+            FailureKind::Retryable
+            | FailureKind::Panicked
+            | FailureKind::TimedOut
+            | FailureKind::Fatal
+            | FailureKind::Skip => {
                 work.unavailable = 0;
                 work.counted
             }
@@ -192,10 +197,10 @@ impl Engine {
         }
     }
 
-    pub(super) fn settle_duplicate(&mut self, id: WorkId, by: DuplicateBy) {
+    pub(super) fn settle_duplicate(&mut self, id: WorkId, by: DuplicateBy, first: Option<&Origin>) {
         let Some(work) = self.work(id) else { return };
         let (record, fingerprint) = (work.record.clone(), work.fingerprint);
-        self.observer.on_duplicate(&record, by);
+        self.observer.on_duplicate(&record, by, first);
         self.unparked(id);
         if let Some(fingerprint) = fingerprint {
             self.owner_done(fingerprint, id);
@@ -206,11 +211,12 @@ impl Engine {
     /// The record needs nothing more: its offset no longer holds back the watermark.
     pub(super) fn settle(&mut self, id: WorkId) {
         let Some(work) = self.remove(id) else { return };
-        let offset = work.record.offset();
+        let (offset, now) = (work.record.offset(), self.now);
         let every = self.config.commit_records;
         let Some(part) = self.parts.get_mut(work.part) else { return };
         if part.tracker.settle(offset) {
             part.settled += 1;
+            part.settled_since.get_or_insert(now);
             if part.settled >= every && part.committing.is_none() {
                 self.commit_part(work.part);
             }

@@ -94,7 +94,7 @@ impl Engine {
             }
         }
         if cached {
-            self.settle_duplicate(id, DuplicateBy::Cache);
+            self.settle_duplicate(id, DuplicateBy::Cache, None);
         }
     }
 

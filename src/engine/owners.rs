@@ -90,7 +90,7 @@ impl Engine {
             let message = self.work(waiting).and_then(|work| work.message.as_ref());
             match handled.as_ref().zip(message).is_some_and(|(handled, message)| handled.contradicts(message)) {
                 true => self.try_itself(waiting),
-                false => self.settle_duplicate(waiting, DuplicateBy::Process),
+                false => self.settle_duplicate(waiting, DuplicateBy::Process, None),
             }
         }
     }

@@ -53,6 +53,10 @@ pub(super) struct Part {
     /// Records settled since the last commit was sent.
     pub(super) settled: usize,
     pub(super) last_commit: Duration,
+    /// When the first of the records settled that the next commit may cover.
+    pub(super) settled_since: Option<Duration>,
+    /// The same of the commit under way.
+    pub(super) covers_since: Option<Duration>,
 }
 
 impl Part {
@@ -75,6 +79,8 @@ impl Part {
             committing: None,
             settled: 0,
             last_commit: now,
+            settled_since: None,
+            covers_since: None,
         }
     }
 

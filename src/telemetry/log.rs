@@ -19,8 +19,8 @@ impl Observer for Log {
         }
     }
 
-    fn on_duplicate(&self, record: &Record, by: DuplicateBy) {
-        tracing::trace!(origin = %record.origin(), ?by, "dropped a duplicate");
+    fn on_duplicate(&self, record: &Record, by: DuplicateBy, first: Option<&Origin>) {
+        tracing::trace!(origin = %record.origin(), ?by, ?first, "dropped a duplicate");
     }
 
     fn on_conflict(&self, record: &Record, first: &Origin) {
@@ -59,8 +59,8 @@ impl Observer for Log {
         tracing::error!(%partition, offset, reason, "the partition stops here; nothing is skipped");
     }
 
-    fn on_commit(&self, partition: &TopicPartition, offset: Offset) {
-        tracing::debug!(%partition, offset, "committed");
+    fn on_commit(&self, partition: &TopicPartition, offset: Offset, lag: Duration) {
+        tracing::debug!(%partition, offset, ?lag, "committed");
     }
 
     fn on_commit_failed(&self, partition: &TopicPartition, offset: Offset, reason: &str) {

@@ -97,7 +97,7 @@ impl Observer for Metrics {
         }
     }
 
-    fn on_duplicate(&self, record: &Record, by: DuplicateBy) {
+    fn on_duplicate(&self, record: &Record, by: DuplicateBy, _first: Option<&Origin>) {
         let [cache, store, process] = &self.topic(record.topic()).duplicates;
         match by {
             DuplicateBy::Cache => cache.increment(1),
@@ -124,6 +124,7 @@ impl Observer for Metrics {
         let kind = match kind {
             FailureKind::Retryable => "retryable",
             FailureKind::Fatal => "fatal",
+            FailureKind::Skip => "skip",
             FailureKind::Unavailable => "unavailable",
             FailureKind::Panicked => "panicked",
             FailureKind::TimedOut => "timed_out",
@@ -148,7 +149,7 @@ impl Observer for Metrics {
         set(names::STOPPED, partition, 1.0);
     }
 
-    fn on_commit(&self, partition: &TopicPartition, offset: Offset) {
+    fn on_commit(&self, partition: &TopicPartition, offset: Offset, _lag: Duration) {
         set(names::COMMITTED_OFFSET, partition, offset as f64);
     }
 

@@ -109,7 +109,7 @@ impl Observer for Journal {
         self.write(Entry::Completed(place(record)));
     }
 
-    fn on_duplicate(&self, record: &Record, _: DuplicateBy) {
+    fn on_duplicate(&self, record: &Record, _: DuplicateBy, _: Option<&Origin>) {
         self.write(Entry::Duplicate(place(record)));
     }
 
@@ -121,7 +121,7 @@ impl Observer for Journal {
         self.write(Entry::Stopped((partition.partition(), offset), reason.to_owned()));
     }
 
-    fn on_commit(&self, partition: &TopicPartition, offset: Offset) {
+    fn on_commit(&self, partition: &TopicPartition, offset: Offset, _: Duration) {
         self.write(Entry::Committed((partition.partition(), offset)));
     }
 

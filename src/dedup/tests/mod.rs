@@ -78,7 +78,7 @@ impl Observer for Seen {
     fn on_conflict(&self, record: &Record, first: &Origin) {
         self.note(format!("conflict {} {first}", record.origin()));
     }
-    fn on_duplicate(&self, _: &Record, by: DuplicateBy) {
+    fn on_duplicate(&self, _: &Record, by: DuplicateBy, _: Option<&Origin>) {
         self.note(format!("duplicate {by:?}"));
     }
     fn on_complete(&self, _: &Record, verdict: Verdict) {

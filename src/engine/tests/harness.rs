@@ -67,7 +67,7 @@ impl Observer for Notes {
     fn on_delivered(&self, partition: &TopicPartition, records: usize) {
         self.note(format!("delivered {partition} {records}"));
     }
-    fn on_duplicate(&self, record: &Record, by: DuplicateBy) {
+    fn on_duplicate(&self, record: &Record, by: DuplicateBy, _first: Option<&Origin>) {
         self.note(format!("duplicate {} {by:?}", letter(record)));
     }
     fn on_conflict(&self, record: &Record, first: &Origin) {

@@ -4,7 +4,7 @@ use parking_lot::Mutex;
 
 use super::super::super::*;
 use crate::observe::DuplicateBy;
-use crate::record::{Offset, Record};
+use crate::record::{Offset, Origin, Record};
 use crate::store::Verdict;
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ impl Observer for Eyes {
     fn on_delivered(&self, _: &TopicPartition, records: usize) {
         self.see(Seen::Delivered(records));
     }
-    fn on_duplicate(&self, record: &Record, _: DuplicateBy) {
+    fn on_duplicate(&self, record: &Record, _: DuplicateBy, _: Option<&Origin>) {
         self.see(Seen::Duplicate(record.partition().partition(), record.offset()));
     }
     fn on_park(&self, record: &Record, _: Option<Duration>) {
