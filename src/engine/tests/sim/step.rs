@@ -2,7 +2,7 @@
 
 use rand::Rng;
 
-use super::super::super::{Action, Assignment, Event};
+use super::super::super::{Action, Assignment, Event, Start};
 use super::eyes::Seen;
 use super::facts::Sometimes;
 use super::plan::{MS, What};
@@ -178,7 +178,10 @@ impl World {
                 self.check_claim(who, work, &claim);
                 self.send(who, Command::Claim { work, claim, sent_at });
             }
-            Action::Start { work, record, attempt } => self.start(who, work, &record, attempt),
+            Action::Start(Start { work, record, attempt }) => self.start(who, work, &record, attempt),
+            Action::StartBatch(starts) => {
+                starts.into_iter().for_each(|each| self.start(who, each.work, &each.record, each.attempt));
+            }
             Action::Cancel { work } => {
                 if let Some(run) = self.workers[who].runs.get(&work)
                     && !run.effect
