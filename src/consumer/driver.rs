@@ -227,7 +227,7 @@ impl<H: Handler> Driver<H> {
                 Identified::Stop(Box::new(NoMessageId { origin: record.origin(), problem }))
             }
         };
-        Arrival { record, identified }
+        Arrival::new(record, identified)
     }
 
     fn answered(&mut self, answered: Answered<Tag>) {

@@ -1,9 +1,26 @@
 //! What the engine wants done.
 
+use std::sync::Arc;
+
 use crate::record::{Offset, Record};
 use crate::store::{Claim, Completion, Lease, Release};
 
 use super::{Assignment, WorkId};
+
+/// Where a copy of a record goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// To the dead-letter topic.
+    DeadLetter {
+        /// Why; never holds what the handler said, which may hold parts of the message.
+        reason: Arc<str>,
+    },
+    /// To a retry topic, from where it is handled later.
+    Retry {
+        /// The topic's number, from 0.
+        step: u32,
+    },
+}
 
 /// What the shell is to do. Each that says so is answered by an [`Event`](super::Event).
 #[derive(Debug)]
@@ -23,6 +40,17 @@ pub enum Action {
         record: Record,
         /// Which attempt this is, from 1, counted across crashes and processes.
         attempt: u32,
+    },
+    /// Send a copy of the record to another topic, and wait until it is delivered; answered by `Published`.
+    Publish {
+        /// For which work.
+        work: WorkId,
+        /// The record.
+        record: Record,
+        /// Where the copy goes.
+        to: Destination,
+        /// How often the handler was started, as far as known across crashes and processes.
+        attempts: u32,
     },
     /// Tell the running handler that its lease could not be renewed in time.
     Cancel {

@@ -12,7 +12,9 @@
 //! | same ID, other payload | [`Engine::conflicting`], in `conflict.rs` |
 //! | same ID twice in this process | `owners.rs` |
 //! | start the handler or not | [`Engine::pump`], in `lane.rs`, and [`Engine::may_start`], in `handle.rs` |
-//! | retry or not | [`Engine::failed`], in `handle.rs` |
+//! | retry, retry topic, dead letter, stop | [`Engine::failed`], in `fate.rs` |
+//! | dead letter or stop | [`Engine::follow`], in `fate.rs`; the share that is allowed is `share.rs` |
+//! | too old or not | [`Engine::expire`], in `expiry.rs` |
 //! | settled or not | [`Engine::settle`], in `handle.rs` |
 //! | commit or not, and which offset | [`Engine::commit_part`], in `commit.rs`; the watermark is `tracker.rs` |
 //! | give back or keep | [`Engine::give_back`], in `release.rs` |
@@ -25,12 +27,16 @@ mod config;
 mod conflict;
 mod drain;
 mod event;
+mod expiry;
+mod fate;
 mod handle;
 mod lane;
 mod lease;
+mod letters;
 mod owners;
 mod partition;
 mod release;
+mod share;
 mod tracker;
 mod work;
 
@@ -50,7 +56,7 @@ use crate::observe::Observer;
 use crate::record::TopicPartition;
 use crate::store::Token;
 
-pub use action::Action;
+pub use action::{Action, Destination};
 pub use config::EngineConfig;
 pub use conflict::{ConflictPolicy, MessageConflict};
 pub use event::{Arrival, Assignment, Event, Identified};
@@ -59,6 +65,7 @@ use drain::Drain;
 use owners::Owners;
 use partition::{Part, Phase};
 use release::PendingRelease;
+use share::Share;
 use work::{Stage, Work};
 
 /// One record's way through the engine; never reused within a process.
@@ -97,6 +104,10 @@ pub struct Engine {
     bytes: usize,
     /// The suspect that runs alone, or waits to: nobody else starts.
     alone: Option<WorkId>,
+    /// What became of the last records.
+    share: Share,
+    /// Records dropped without an outcome in this step, per partition.
+    given_back: Vec<(TopicPartition, usize)>,
     shutting_down: bool,
 }
 
@@ -132,6 +143,8 @@ impl Engine {
             in_flight: 0,
             bytes: 0,
             alone: None,
+            share: Share::default(),
+            given_back: Vec::new(),
             shutting_down: false,
         }
     }
@@ -145,6 +158,9 @@ impl Engine {
             self.pump(part);
         }
         self.check_drains();
+        for (partition, records) in std::mem::take(&mut self.given_back) {
+            self.observer.on_give_back(&partition, records);
+        }
         std::mem::swap(&mut self.out, actions);
     }
 
@@ -154,6 +170,7 @@ impl Engine {
             Event::Records { assignment, arrivals } => self.arrived(&assignment, arrivals),
             Event::Claimed { work, token, sent_at, result } => self.claimed(work, token, sent_at, result),
             Event::Handled { work, result } => self.handled(work, result),
+            Event::Published { work, result } => self.published(work, result),
             Event::Completed { work, result } => self.completed(work, result),
             Event::Renewed { work, token, sent_at, result } => self.renewed(work, token, sent_at, result),
             Event::Released { token, result } => self.released(token, result),
@@ -181,6 +198,11 @@ impl Engine {
     /// Records not yet settled or dropped.
     pub fn in_flight(&self) -> usize {
         self.in_flight
+    }
+
+    /// Whether a record is still in flight.
+    pub fn knows(&self, id: WorkId) -> bool {
+        self.work(id).is_some()
     }
 
     /// Handlers running and completions under way.
@@ -213,7 +235,7 @@ impl Engine {
         match work.stage {
             Stage::Claiming { again_at: Some(at), .. } if at <= now => self.send_claim(id),
             Stage::Completing { again_at: Some(at), .. } if at <= now => self.send_completion(id),
-            Stage::Parked(at) | Stage::BackingOff(at) if at <= now => {
+            Stage::Parked(at) | Stage::BackingOff(at) | Stage::NotDue(at) if at <= now => {
                 let part = work.part;
                 self.dirty.push_back(part);
             }
@@ -241,7 +263,7 @@ impl Engine {
             (work.holds_up_drain(), work.is_exposed(), work.stage == Stage::Running);
         let timer = match &stage {
             Stage::Claiming { again_at, .. } | Stage::Completing { again_at, .. } => *again_at,
-            Stage::Parked(at) | Stage::BackingOff(at) => Some(*at),
+            Stage::Parked(at) | Stage::BackingOff(at) | Stage::NotDue(at) => Some(*at),
             _ => None,
         };
         work.stage = stage;
@@ -279,6 +301,16 @@ impl Engine {
         }
         self.drop_part_if_over(work.part);
         Some(work)
+    }
+
+    /// Forgets a record that has no outcome: whoever reads its partition next gets it again.
+    fn drop_unsettled(&mut self, id: WorkId) {
+        let Some(work) = self.remove(id) else { return };
+        let partition = work.record.partition();
+        match self.given_back.last_mut() {
+            Some((last, records)) if last == partition => *records += 1,
+            _ => self.given_back.push((partition.clone(), 1)),
+        }
     }
 
     fn drop_part_if_over(&mut self, index: usize) {
