@@ -18,6 +18,7 @@ mod changing_settings;
 mod conflicts;
 mod conformance;
 mod consuming;
+mod dead_letters;
 mod examples;
 mod failing_handlers;
 mod harness;
