@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::age::Age;
 use super::driver::{Driver, Parts};
 use super::handler::Handler;
+use super::topics::OtherTopics;
 use crate::engine::{ConflictPolicy, Engine, EngineConfig};
 use crate::error::{BuildError, Problem, RunError};
 use crate::id::{Extract, IdKey, IdPolicy, Identifier, Namespace};
-use crate::kafka::{KafkaSettings, Source};
+use crate::kafka::{KafkaSettings, Publisher, Source};
 use crate::observe::Observer;
 use crate::store::{Agreement, Cached, DoneCache, Store};
 use crate::telemetry::Telemetry;
@@ -21,6 +23,10 @@ use crate::telemetry::Telemetry;
 #[derive(Debug)]
 pub struct Consumer {
     kafka: KafkaSettings,
+    topics: OtherTopics,
+    /// Topics that are written to, and must exist.
+    written: Vec<Arc<str>>,
+    age: Age,
     identifier: Identifier,
     agreement: Agreement,
     store: Arc<dyn Store>,
@@ -57,9 +63,15 @@ impl Consumer {
         let mut shutdown = pin!(shutdown);
         let started = async {
             self.store.open(&self.agreement).await.map_err(RunError::Open)?;
-            Source::start(self.kafka).await.map_err(RunError::Source)
+            let publisher = match self.written.as_slice() {
+                [] => None,
+                // Before anything is read: a topic that is missing should be told before the first message needs it.
+                topics => Some(Publisher::start(&self.kafka, topics).await.map_err(RunError::Source)?),
+            };
+            let (source, events) = Source::start(self.kafka).await.map_err(RunError::Source)?;
+            Ok::<_, RunError>((publisher, source, events))
         };
-        let (source, events) = tokio::select! {
+        let (publisher, source, events) = tokio::select! {
             started = started => started?,
             // Nothing was claimed or joined: whoever is told to end need not wait for services that do not answer.
             () = &mut shutdown => return Ok(()),
@@ -70,6 +82,9 @@ impl Consumer {
             identifier: self.identifier,
             store: self.store,
             cache: self.cache,
+            topics: self.topics,
+            publisher,
+            age: self.age,
             handler_time_limit: self.handler_time_limit,
             drain_limit: self.drain_limit,
         };
@@ -94,16 +109,18 @@ impl Consumer {
 #[derive(Debug)]
 #[must_use]
 pub struct ConsumerBuilder {
-    kafka: KafkaSettings,
+    pub(super) kafka: KafkaSettings,
     store: Option<Arc<dyn Store>>,
     namespace: Option<Namespace>,
     extractor: Option<Arc<dyn Extract>>,
     id_key: IdKey,
-    id_policy: IdPolicy,
+    pub(super) id_policy: Option<IdPolicy>,
+    pub(super) topics: OtherTopics,
+    pub(super) age: Age,
     cache_entries: u64,
     cache_lifetime: Duration,
     observer: Option<Arc<dyn Observer>>,
-    engine: EngineConfig,
+    pub(super) engine: EngineConfig,
     handler_time_limit: Duration,
     drain_limit: Duration,
 }
@@ -116,7 +133,9 @@ impl Default for ConsumerBuilder {
             namespace: None,
             extractor: None,
             id_key: IdKey::default(),
-            id_policy: IdPolicy::default(),
+            id_policy: None,
+            topics: OtherTopics::default(),
+            age: Age::default(),
             cache_entries: 100_000,
             cache_lifetime: Duration::from_secs(600),
             observer: None,
@@ -190,9 +209,10 @@ impl ConsumerBuilder {
         self
     }
 
-    /// What happens to records without a usable ID; default: their partition stops.
+    /// What happens to records without a usable ID; default: they go to the dead-letter topic where there is one, and
+    /// their partition stops where there is none.
     pub fn id_policy(mut self, policy: IdPolicy) -> Self {
-        self.id_policy = policy;
+        self.id_policy = Some(policy);
         self
     }
 
@@ -250,7 +270,8 @@ impl ConsumerBuilder {
         self
     }
 
-    /// Counted starts until a failing record is given up; default 5, at least 2. Its partition stops then.
+    /// Counted starts until a failing record is given up; default 5, at least 2. It goes to the
+    /// [dead-letter topic](Self::dead_letter_topic), or its partition stops.
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.engine.max_attempts = attempts;
         self
@@ -276,6 +297,9 @@ impl ConsumerBuilder {
     pub fn build(mut self) -> Result<Consumer, BuildError> {
         let mut problems = Vec::new();
         self.kafka.drain_limit = self.drain_limit;
+        let id_policy = self.set_topics(&mut problems);
+        let written = self.topics.all(&self.kafka.topics);
+        self.kafka.topics.extend(self.topics.retries.iter().map(|retry| retry.topic.to_string()));
         problems.extend(self.kafka.problems().into_iter().map(Problem::from));
         let namespace = self.namespace.clone().map_or_else(|| Namespace::new(&self.kafka.group), Ok);
         // A group that is missing was named above.
@@ -295,7 +319,7 @@ impl ConsumerBuilder {
         let (Ok(namespace), Some(store), []) = (namespace, self.store, problems.as_slice()) else {
             return Err(BuildError { problems });
         };
-        let mut identifier = Identifier::new(namespace).key(self.id_key.clone()).policy(self.id_policy);
+        let mut identifier = Identifier::new(namespace).key(self.id_key.clone()).policy(id_policy);
         if let Some(extractor) = self.extractor {
             identifier = identifier.extractor(extractor);
         }
@@ -309,6 +333,9 @@ impl ConsumerBuilder {
         };
         Ok(Consumer {
             kafka: self.kafka,
+            topics: self.topics,
+            written,
+            age: self.age,
             identifier,
             agreement,
             store,

@@ -16,15 +16,17 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::dedup::{Answered, Batches};
-use crate::engine::{Action, Arrival, Assignment, Engine, Event, Identified, Start, WorkId};
+use crate::engine::{Action, Assignment, Engine, Event, Start, WorkId};
 use crate::error::RunError;
-use crate::id::{Identification, Identifier, NoMessageId};
-use crate::kafka::{Batch, Source, SourceError, SourceEvent, SourceEvents};
+use crate::id::Identifier;
+use crate::kafka::{Publisher, Source, SourceError, SourceEvent, SourceEvents};
 use crate::observe::{FailureKind, Observer};
 use crate::record::Record;
-use crate::store::{DoneCache, MessageDetails, Store, StoreHealth, Token};
+use crate::store::{DoneCache, Store, StoreHealth, Token};
 
+use super::age::Age;
 use super::handler::{Attempt, Handler};
+use super::topics::OtherTopics;
 
 /// How many answers or records one turn of the loop takes from a channel before it looks at the others again.
 const MAX_TURN: usize = 1024;
@@ -40,6 +42,10 @@ pub(super) struct Parts {
     pub(super) identifier: Identifier,
     pub(super) store: Arc<dyn Store>,
     pub(super) cache: Option<DoneCache>,
+    pub(super) topics: OtherTopics,
+    /// There is one where there are topics to write to.
+    pub(super) publisher: Option<Publisher>,
+    pub(super) age: Age,
     pub(super) handler_time_limit: Duration,
     pub(super) drain_limit: Duration,
 }
@@ -52,15 +58,24 @@ struct Tag {
     sent_at: Duration,
 }
 
+/// How an attempt failed, and what its handler said.
+type Failed = (FailureKind, Arc<str>);
+
 pub(super) struct Driver<H> {
-    parts: Parts,
+    pub(super) parts: Parts,
     handler: Arc<H>,
     start: Instant,
     /// Whether the store keeps details of messages, which are computed only then.
-    keeps_details: bool,
+    pub(super) keeps_details: bool,
     source: Source,
     batches: Batches<Tag>,
-    handlers: JoinSet<(WorkId, Result<(), FailureKind>)>,
+    handlers: JoinSet<(WorkId, Result<(), Failed>)>,
+    /// Copies under way to other topics; there are no more than records in flight.
+    pub(super) copies: JoinSet<(WorkId, Result<(), String>)>,
+    /// What the handlers of records said that failed, for a dead letter.
+    pub(super) said: HashMap<WorkId, Arc<str>>,
+    /// How many records had an expiry that could not be read.
+    pub(super) unreadable: u64,
     running: HashMap<WorkId, CancellationToken>,
     assigned: Vec<Assignment>,
     /// What the observer was told of the store, and when to look at it again.
@@ -85,6 +100,9 @@ impl<H: Handler> Driver<H> {
             source,
             batches,
             handlers: JoinSet::new(),
+            copies: JoinSet::new(),
+            said: HashMap::new(),
+            unreadable: 0,
             running: HashMap::new(),
             assigned: Vec::new(),
             health: None,
@@ -152,6 +170,7 @@ impl<H: Handler> Driver<H> {
                         }
                     }
                 }
+                Some(copied) = self.copies.join_next(), if !self.copies.is_empty() => self.copied(copied),
                 Some(batch) = events.records.recv(), if self.held_back.is_none() => self.held_back = Some(batch),
                 () = sleep_until(wake) => {}
             }
@@ -164,7 +183,7 @@ impl<H: Handler> Driver<H> {
         failure.map_or(Ok(()), Err)
     }
 
-    fn now(&self) -> Duration {
+    pub(super) fn now(&self) -> Duration {
         self.start.elapsed()
     }
 
@@ -177,7 +196,7 @@ impl<H: Handler> Driver<H> {
         }
     }
 
-    fn step(&mut self, event: Event) {
+    pub(super) fn step(&mut self, event: Event) {
         let now = self.now();
         let mut actions = std::mem::take(&mut self.actions);
         self.parts.engine.step(now, event, &mut actions);
@@ -215,28 +234,6 @@ impl<H: Handler> Driver<H> {
         }
     }
 
-    fn records(&mut self, batch: Batch) {
-        let arrivals = batch.records.into_iter().map(|record| self.identify(record)).collect();
-        self.step(Event::Records { assignment: batch.assignment, arrivals });
-    }
-
-    fn identify(&self, record: Record) -> Arrival {
-        let identified = match self.parts.identifier.identify(&record) {
-            Identification::Id { fingerprint, identity } => match &self.parts.cache {
-                Some(cache) if cache.contains(&fingerprint) => Identified::Cached(fingerprint),
-                _ => {
-                    let details = || Arc::new(MessageDetails::of_record(&identity, &record));
-                    Identified::Id { fingerprint, message: self.keeps_details.then(details) }
-                }
-            },
-            Identification::Process => Identified::Process,
-            Identification::Stop(problem) => {
-                Identified::Stop(Box::new(NoMessageId { origin: record.origin(), problem }))
-            }
-        };
-        Arrival { record, identified }
-    }
-
     fn answered(&mut self, answered: Answered<Tag>) {
         match answered {
             Answered::Claims(answers) => answers.into_iter().for_each(|(tag, result)| {
@@ -256,10 +253,11 @@ impl<H: Handler> Driver<H> {
         }
     }
 
-    fn handler_ended(&mut self, ended: Result<(WorkId, Result<(), FailureKind>), tokio::task::JoinError>) {
+    fn handler_ended(&mut self, ended: Result<(WorkId, Result<(), Failed>), tokio::task::JoinError>) {
         // A panic is caught inside of the task, and nobody aborts one before the end.
         let Ok((work, result)) = ended else { return };
         self.running.remove(&work);
+        let result = result.map_err(|(kind, said)| self.note_failure(work, kind, said));
         self.step(Event::Handled { work, result });
     }
 
@@ -282,6 +280,7 @@ impl<H: Handler> Driver<H> {
             }
             Action::Start(Start { work, record, attempt }) => self.start(work, record, attempt),
             Action::StartBatch(_) => {}
+            Action::Publish { work, record, to, attempts } => self.publish(work, &record, &to, attempts),
             Action::Cancel { work } => {
                 if let Some(lease_lost) = self.running.get(&work) {
                     lease_lost.cancel();
@@ -321,18 +320,25 @@ impl<H: Handler> Driver<H> {
                     Ok(Ok(())) => Ok(()),
                     Ok(Err(failure)) => {
                         let kind = failure.kind();
-                        tracing::warn!(%origin, attempt = number, ?kind, error = %failure, "the handler failed");
-                        Err(kind)
+                        match kind {
+                            FailureKind::Skip => {
+                                tracing::debug!(%origin, reason = %failure, "the handler skips a record")
+                            }
+                            _ => {
+                                tracing::warn!(%origin, attempt = number, ?kind, error = %failure, "the handler failed")
+                            }
+                        }
+                        Err((kind, failure.to_string().into()))
                     }
                     Err(_elapsed) => {
                         tracing::warn!(%origin, attempt = number, ?limit, "the handler exceeded its time limit");
-                        Err(FailureKind::TimedOut)
+                        Err((FailureKind::TimedOut, format!("the handler exceeded its time limit of {limit:?}").into()))
                     }
                 }
             });
             let result = attempt.catch_unwind().await.unwrap_or_else(|_panic| {
                 tracing::warn!(%origin, attempt = number, "the handler panicked");
-                Err(FailureKind::Panicked)
+                Err((FailureKind::Panicked, "the handler panicked".into()))
             });
             (work, result)
         });

@@ -93,6 +93,13 @@ impl Failure {
         Self { kind: FailureKind::Unavailable, source: error.into() }
     }
 
+    /// Skip the record, for that reason: its ID is recorded as done, so that its duplicates are dropped too, and the
+    /// partition goes on. For a record that the handler understands and does not want; whatever else fails belongs to
+    /// [`retryable`](Self::retryable) or [`fatal`](Self::fatal), or the message is lost.
+    pub fn skip(reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { kind: FailureKind::Skip, source: reason.into() }
+    }
+
     /// What follows.
     pub fn kind(&self) -> FailureKind {
         self.kind

@@ -2,10 +2,22 @@
 //!
 //! [`Consumer::builder`] takes the settings, [`Consumer::run`] takes the handler and the end. Handlers say how they
 //! failed with a [`Failure`].
+//!
+//! What becomes of a record that cannot be handled is decided by the engine; which copy of it goes where, with which
+//! headers, by `topics`, `copies` and `retry`; when it is too old, by `age`.
 
+mod age;
+mod arrivals;
 mod builder;
+mod copies;
+mod deliveries;
 mod driver;
+mod fates;
 mod handler;
+mod retry;
+#[cfg(test)]
+mod tests;
+mod topics;
 
 pub use builder::{Consumer, ConsumerBuilder};
 pub use handler::{Attempt, Failure, Handler, ServiceHandler};

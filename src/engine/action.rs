@@ -1,5 +1,7 @@
 //! What the engine wants done.
 
+use std::sync::Arc;
+
 use crate::record::{Offset, Record};
 use crate::store::{Claim, Completion, Lease, Release};
 
@@ -14,6 +16,21 @@ pub struct Start {
     pub record: Record,
     /// Which attempt this is, from 1, counted across crashes and processes.
     pub attempt: u32,
+}
+
+/// Where a copy of a record goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// To the dead-letter topic.
+    DeadLetter {
+        /// Why; never holds what the handler said, which may hold parts of the message.
+        reason: Arc<str>,
+    },
+    /// To a retry topic, from where it is handled later.
+    Retry {
+        /// The topic's number, from 0.
+        step: u32,
+    },
 }
 
 /// What the shell is to do. Each that says so is answered by an [`Event`](super::Event).
@@ -31,6 +48,17 @@ pub enum Action {
     /// Call the handler with these records, in this order: at most [`EngineConfig::batch`](super::EngineConfig::batch),
     /// where that allows for more than one. Answered by one `Handled` for each.
     StartBatch(Vec<Start>),
+    /// Send a copy of the record to another topic, and wait until it is delivered; answered by `Published`.
+    Publish {
+        /// For which work.
+        work: WorkId,
+        /// The record.
+        record: Record,
+        /// Where the copy goes.
+        to: Destination,
+        /// How often the handler was started, as far as known across crashes and processes.
+        attempts: u32,
+    },
     /// Tell the running handler that its lease could not be renewed in time.
     Cancel {
         /// For which work.

@@ -71,6 +71,11 @@ impl Engine {
 
     /// Does what the head is ready for.
     fn advance_head(&mut self, index: LaneIndex, head: WorkId) {
+        self.became_due(head);
+        if self.expire(head) {
+            // There is a new head, which was stirred.
+            return;
+        }
         let Some(work) = self.work(head) else { return };
         let (part, now) = (work.part, self.now);
         let tried = self.lanes.get(index.0).is_some_and(|lane| lane.cursor > 0);

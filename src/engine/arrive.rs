@@ -1,5 +1,6 @@
 //! Partitions and records as they arrive.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use crate::observe::DuplicateBy;
@@ -9,7 +10,7 @@ use super::lane::{Lane, LaneIndex, LaneKey};
 use super::partition::{Part, Phase};
 use super::tracker::{Regression, Tracker};
 use super::work::{Stage, Work};
-use super::{Arrival, Assignment, Engine, Identified, SLOT_BITS, WorkId};
+use super::{Arrival, Assignment, Destination, Engine, Identified, SLOT_BITS, Timer, WorkId};
 
 /// How far ahead a partition claims before it is known how fast its handlers are.
 const FIRST_AHEAD: usize = 64;
@@ -63,14 +64,26 @@ impl Engine {
     }
 
     fn admit(&mut self, index: usize, arrival: Arrival) {
-        let Arrival { record, identified } = arrival;
+        let Arrival { record, identified, not_before, expires_at, step } = arrival;
         let cached = matches!(identified, Identified::Cached(_));
+        let (mut counted, mut bound_for) = (0, None);
         let (fingerprint, message, stage) = match identified {
             Identified::Id { fingerprint, message } => (Some(fingerprint), message, Stage::Queued),
             Identified::Cached(fingerprint) => (Some(fingerprint), None, Stage::Queued),
-            Identified::Process => (None, None, Stage::Held),
+            Identified::Process => {
+                // Nobody else counts the attempts of a record without an ID.
+                counted = step;
+                (None, None, Stage::Held)
+            }
             Identified::Stop(stop) => (None, None, Stage::Unusable(format!("{}: {stop}", stop.problem))),
+            Identified::DeadLetter(stop) => {
+                let reason = format!("it has no usable message ID: {}", stop.problem);
+                bound_for = Some(Destination::DeadLetter { reason: reason.into() });
+                (None, None, Stage::Held)
+            }
         };
+        let due = not_before.filter(|at| *at > self.now && matches!(stage, Stage::Queued | Stage::Held));
+        let stage = due.map_or(stage, Stage::NotDue);
         let lane = if cached { LaneIndex::NONE } else { self.lane_for(index, LaneKey::of(&record, self.config.order)) };
         self.created += 1;
         let entry = self.works.vacant_entry();
@@ -84,18 +97,28 @@ impl Engine {
             part: index,
             lane,
             stage,
+            arrived_at: self.now,
+            expires_at,
+            step,
+            bound_for,
+            sendings: 0,
+            delivered: false,
+            skipped: false,
             token: None,
             claimed_at: Duration::ZERO,
             hold: None,
             suspected: None,
             asked: 0,
             unwanted: false,
-            counted: 0,
+            counted,
             unavailable: 0,
             started_at: Duration::ZERO,
             cancelled: false,
             call: 0,
         });
+        if let Some(at) = due {
+            self.timers.push(Reverse((at, Timer::Work(id))));
+        }
         self.in_flight += 1;
         self.bytes += size;
         if let Some(part) = self.parts.get_mut(index) {

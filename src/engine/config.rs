@@ -55,6 +55,15 @@ pub struct EngineConfig {
     pub commit_records: usize,
     /// What happens to a record whose ID was handled before with another payload. Default: its partition stops.
     pub conflict_policy: ConflictPolicy,
+    /// Whether there is a dead-letter topic. Default false: the partition of a record that cannot be handled stops.
+    pub dead_letter: bool,
+    /// How many of the last 1,000 outcomes may be dead letters, as a share, from the 20th on; beyond it a partition stops
+    /// instead. Default 0.1; 1.0 switches the limit off, and a fault of the handler then empties the topic.
+    pub dead_letter_share: f64,
+    /// Whether a record that is too old goes to the dead-letter topic. Default false: it settles.
+    pub expired_to_dead_letter: bool,
+    /// How many retry topics there are. Default 0: a failed attempt is followed by another in place, after a back-off.
+    pub retry_steps: u32,
 }
 
 impl Default for EngineConfig {
@@ -78,6 +87,10 @@ impl Default for EngineConfig {
             commit_interval: Duration::from_secs(1),
             commit_records: 10_000,
             conflict_policy: ConflictPolicy::default(),
+            dead_letter: false,
+            dead_letter_share: 0.1,
+            expired_to_dead_letter: false,
+            retry_steps: 0,
         }
     }
 }
@@ -132,7 +145,26 @@ impl EngineConfig {
         if self.commit_interval.is_zero() || self.commit_interval > LONGEST_TIME {
             refuse("commit_interval", "must be longer than zero and at most a day");
         }
+        if self.conflict_policy == ConflictPolicy::DeadLetter && !self.dead_letter {
+            refuse("conflict_policy", "dead-letter needs a dead-letter topic; name one, or choose stop or duplicate");
+        }
+        if self.expired_to_dead_letter && !self.dead_letter {
+            refuse("expired_to_dead_letter", "needs a dead-letter topic; name one, or let expired records settle");
+        }
+        if !(self.dead_letter_share > 0.0 && self.dead_letter_share <= 1.0) {
+            refuse("dead_letter_share", "must be more than 0 and at most 1, which switches the limit off");
+        }
+        if self.retry_steps >= self.max_attempts {
+            refuse("max_attempts", "must be greater than the number of retry topics, or the last is never reached");
+        }
+        problems.extend(self.check_order());
         problems
+    }
+
+    /// Retry topics give up order: what failed is handled after what lies behind it. Whoever asked for an order must not
+    /// lose it unawares.
+    fn check_order(&self) -> Option<SettingsError> {
+        None
     }
 
     /// How long a claim is surely held after it was sent: the lease less a tenth, for clocks do not run equally fast.

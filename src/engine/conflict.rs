@@ -1,10 +1,10 @@
 //! Two messages under one ID: done before, but with another payload.
 
-use crate::observe::DuplicateBy;
+use crate::observe::{DuplicateBy, Outcome};
 use crate::record::Origin;
 
 use super::work::Stage;
-use super::{Engine, WorkId};
+use super::{Destination, Engine, WorkId};
 
 /// What happens to a record whose ID was handled before with another payload. Only a store that
 /// [keeps details](crate::store::Store::keeps_details) can tell.
@@ -20,6 +20,8 @@ pub enum ConflictPolicy {
     /// It settles as a duplicate: for producers that send a message again with, say, another time in its payload.
     /// Where they give two messages one ID, the second is dropped.
     Duplicate,
+    /// It goes to the dead-letter topic, which the consumer must have. Neither message is lost.
+    DeadLetter,
 }
 
 /// A partition stopped at a record whose ID was handled before with another payload.
@@ -59,7 +61,20 @@ impl Engine {
             ConflictPolicy::Duplicate => {
                 self.observer.on_duplicate(&record, DuplicateBy::Store, Some(&first));
                 self.unparked(id);
-                self.settle(id);
+                self.settle(id, Outcome::Duplicate);
+            }
+            ConflictPolicy::DeadLetter => {
+                // From here on it is a record without a claim: what its ID stands for was handled.
+                if let Some(fingerprint) = fingerprint {
+                    self.disown(fingerprint, id);
+                }
+                let reason = format!("its message ID is that of the record at {first}, which has another payload");
+                if let Some(work) = self.work_mut(id) {
+                    work.fingerprint = None;
+                    work.bound_for = Some(Destination::DeadLetter { reason: reason.into() });
+                }
+                self.unparked(id);
+                self.enter(id, Stage::Held);
             }
         }
     }

@@ -35,6 +35,8 @@ pub enum Identified {
     Process,
     /// It has none, and the policy says: stop its partition.
     Stop(Box<NoMessageId>),
+    /// It has none, and the policy says: to the dead-letter topic.
+    DeadLetter(Box<NoMessageId>),
 }
 
 /// A record as it arrives.
@@ -44,6 +46,19 @@ pub struct Arrival {
     pub record: Record,
     /// Its identity.
     pub identified: Identified,
+    /// Not before that time, where it came from a retry topic.
+    pub not_before: Option<Duration>,
+    /// From that time on it is too old to be handled; `None` where it never is.
+    pub expires_at: Option<Duration>,
+    /// How many retry topics it has been through.
+    pub step: u32,
+}
+
+impl Arrival {
+    /// A record that may be handled at once, and however old it is.
+    pub fn new(record: Record, identified: Identified) -> Self {
+        Self { record, identified, not_before: None, expires_at: None, step: 0 }
+    }
 }
 
 /// What happened outside. `now` is passed beside the event: the engine has no clock.
@@ -75,6 +90,13 @@ pub enum Event {
         work: WorkId,
         /// How.
         result: Result<(), FailureKind>,
+    },
+    /// A copy of a record was delivered, or was not.
+    Published {
+        /// For which work.
+        work: WorkId,
+        /// The answer; an error says why it was not delivered, or that nobody knows.
+        result: Result<(), String>,
     },
     /// A completion was answered.
     Completed {

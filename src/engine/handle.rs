@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::observe::{DuplicateBy, FailureKind};
+use crate::observe::{DuplicateBy, FailureKind, Outcome};
 use crate::record::Origin;
 use crate::store::{Completion, CompletionOutcome, StoreError, Verdict};
 
@@ -20,11 +20,9 @@ impl Engine {
         if self.needs_refresh(id) {
             return self.refresh(id);
         }
-        if let Some(reason) = self.condemned(id) {
-            if let Some((index, offset)) = self.work(id).map(|work| (work.part, work.record.offset())) {
-                self.stop(index, offset, &reason);
-            }
-            return;
+        if let Some(destination) = self.destination(id) {
+            let Some(index) = self.work(id).map(|work| work.part) else { return };
+            return self.follow(index, id, destination);
         }
         if !self.may_start(id) {
             return self.starve(lane);
@@ -45,14 +43,6 @@ impl Engine {
         }
     }
 
-    /// Whether a suspect was taken over more often than a record may be started: then it is not started once more.
-    pub(super) fn condemned(&self, id: WorkId) -> Option<String> {
-        let attempts = self.work(id)?.hold.as_ref()?.attempts;
-        (attempts > self.config.max_attempts).then(|| {
-            format!("its handler was started {attempts} times and more, and each time its process ended or failed")
-        })
-    }
-
     /// A handler ended.
     pub(super) fn handled(&mut self, id: WorkId, result: Result<(), FailureKind>) {
         let Some(work) = self.work(id) else { return };
@@ -65,12 +55,7 @@ impl Engine {
         match result {
             Ok(()) => {
                 self.observer.on_handled(&record, attempt, took);
-                if work_has_id(self.work(id)) {
-                    self.enter(id, Stage::Completing { again_at: None, sendings: 0, unsure: 0 });
-                    self.send_completion(id);
-                } else {
-                    self.settle(id);
-                }
+                self.complete(id);
             }
             Err(kind) => {
                 self.observer.on_failure(&record, attempt, kind);
@@ -80,41 +65,15 @@ impl Engine {
         self.stir(lane);
     }
 
-    /// Decides whether a failed attempt is followed by another. **The one place where a retry is decided.**
-    pub(super) fn failed(&mut self, id: WorkId, kind: FailureKind) {
-        let (first, cap, limit) = (self.config.backoff_first, self.config.backoff_cap, self.config.max_attempts);
-        let Some(work) = self.work_mut(id) else { return };
-        let tries = match kind {
-            FailureKind::Unavailable => {
-                // Nothing is wrong with the record: the start does not count.
-                work.counted = work.counted.saturating_sub(1);
-                work.unavailable = work.unavailable.saturating_add(1);
-                work.unavailable
-            }
-            FailureKind::Retryable
-            | FailureKind::Panicked
-            | FailureKind::TimedOut
-            | FailureKind::Fatal
-            | FailureKind::Skip => {
-                work.unavailable = 0;
-                work.counted
-            }
-        };
-        let (index, counted, offset) = (work.part, work.counted, work.record.offset());
-        let given_up = kind == FailureKind::Fatal || (kind != FailureKind::Unavailable && counted >= limit);
-        let until = self.now + self.delay(first, cap, tries);
-        self.enter(id, Stage::BackingOff(until));
-        let draining = self.parts.get(index).is_none_or(|part| part.phase != super::Phase::Active);
-        if draining {
-            // Another owner tries again; the count goes along.
-            self.give_back(id);
-            self.remove(id);
-        } else if given_up {
-            let reason = match kind {
-                FailureKind::Fatal => "its handler failed and says that trying again is no use".to_owned(),
-                _ => format!("its handler failed {counted} times"),
-            };
-            self.stop(index, offset, &reason);
+    /// Records the ID as done, and settles the record after that; one without an ID settles at once.
+    pub(super) fn complete(&mut self, id: WorkId) {
+        let Some(work) = self.work(id) else { return };
+        if work.fingerprint.is_some() {
+            self.enter(id, Stage::Completing { again_at: None, sendings: 0, unsure: 0 });
+            self.send_completion(id);
+        } else {
+            let outcome = work.outcome();
+            self.settle(id, outcome);
         }
     }
 
@@ -142,11 +101,14 @@ impl Engine {
                 // Whoever tried before may be alive, and complete at any time: the one that a suspect was taken over
                 // from, or that it had been taken over from before it failed and became idle.
                 let alone_until = (hold.attempts == 0).then(|| hold.since + self.config.surely_held());
-                self.observer.on_complete(&record, Verdict::of(outcome, unsure, self.now, alone_until));
+                let settles_as = self.work(id).map_or(Outcome::Handled, Work::outcome);
+                if settles_as == Outcome::Handled {
+                    self.observer.on_complete(&record, Verdict::of(outcome, unsure, self.now, alone_until));
+                }
                 if let Some(fingerprint) = fingerprint {
                     self.owner_done(fingerprint, id);
                 }
-                self.settle(id);
+                self.settle(id, settles_as);
             }
             Err(error) => {
                 self.observer.on_store_error("complete", &error);
@@ -165,12 +127,14 @@ impl Engine {
         if let Some(fingerprint) = fingerprint {
             self.owner_done(fingerprint, id);
         }
-        self.settle(id);
+        self.settle(id, Outcome::Duplicate);
     }
 
     /// The record needs nothing more: its offset no longer holds back the watermark.
-    pub(super) fn settle(&mut self, id: WorkId) {
+    pub(super) fn settle(&mut self, id: WorkId, outcome: Outcome) {
         let Some(work) = self.remove(id) else { return };
+        self.share.settled(outcome);
+        self.observer.on_settle(&work.record, outcome, self.now.saturating_sub(work.arrived_at));
         let (offset, now) = (work.record.offset(), self.now);
         let every = self.config.commit_records;
         let Some(part) = self.parts.get_mut(work.part) else { return };
@@ -184,8 +148,4 @@ impl Engine {
         }
         self.moved(work.part);
     }
-}
-
-fn work_has_id(work: Option<&super::Work>) -> bool {
-    work.is_some_and(|work| work.fingerprint.is_some())
 }

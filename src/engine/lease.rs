@@ -104,7 +104,11 @@ impl Engine {
             .collect();
         for (id, since, stage) in holding {
             let renewed = self.config.renewal || !matches!(stage, Stage::Running);
-            let started = renewed && matches!(stage, Stage::Running | Stage::BackingOff(_) | Stage::Completing { .. });
+            let started = renewed
+                && matches!(
+                    stage,
+                    Stage::Running | Stage::BackingOff(_) | Stage::Delivering | Stage::Completing { .. }
+                );
             if started || (stage == Stage::Held && self.is_head(id)) {
                 self.send_renewal(id);
             } else if stage == Stage::Held && since + give_back <= self.now {

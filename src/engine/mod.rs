@@ -14,7 +14,9 @@
 //! | claim or not, and when | [`Engine::claim_ahead`], in `advance.rs` |
 //! | start the handler or not | [`Engine::advance`], in `advance.rs`, and [`Engine::may_start`], in `turns.rs` |
 //! | take more records or not | [`Engine::admits`], in `pressure.rs` |
-//! | retry or not | [`Engine::failed`], in `handle.rs` |
+//! | retry, retry topic, dead letter, stop | [`Engine::failed`], in `fate.rs` |
+//! | dead letter or stop | [`Engine::follow`], in `fate.rs`; the share that is allowed is `share.rs` |
+//! | too old or not | [`Engine::expire`], in `expiry.rs` |
 //! | settled or not | [`Engine::settle`], in `handle.rs` |
 //! | commit or not, and which offset | [`Engine::commit_part`], in `commit.rs`; the watermark is `tracker.rs` |
 //! | give back or keep | [`Engine::give_back`], in `release.rs` |
@@ -29,14 +31,18 @@ mod config;
 mod conflict;
 mod drain;
 mod event;
+mod expiry;
+mod fate;
 mod handle;
 mod lane;
 mod lease;
+mod letters;
 mod order;
 mod owners;
 mod partition;
 mod pressure;
 mod release;
+mod share;
 mod stall;
 mod tracker;
 mod turns;
@@ -58,7 +64,7 @@ use crate::observe::Observer;
 use crate::record::TopicPartition;
 use crate::store::Token;
 
-pub use action::{Action, Start};
+pub use action::{Action, Destination, Start};
 pub use config::EngineConfig;
 pub use conflict::{ConflictPolicy, MessageConflict};
 pub use event::{Arrival, Assignment, Event, Identified};
@@ -69,6 +75,7 @@ use lane::{Lane, LaneIndex};
 use owners::Owners;
 use partition::{Part, Phase};
 use release::PendingRelease;
+use share::Share;
 use work::{Stage, Work};
 
 /// One record's way through the engine; never reused within a process.
@@ -123,6 +130,10 @@ pub struct Engine {
     bytes: usize,
     /// The suspect that runs alone, or waits to: nobody else starts.
     alone: Option<WorkId>,
+    /// What became of the last records.
+    share: Share,
+    /// Records dropped without an outcome in this step, per partition.
+    given_back: Vec<(TopicPartition, usize)>,
     shutting_down: bool,
 }
 
@@ -167,6 +178,8 @@ impl Engine {
             in_flight: 0,
             bytes: 0,
             alone: None,
+            share: Share::default(),
+            given_back: Vec::new(),
             shutting_down: false,
         }
     }
@@ -178,6 +191,9 @@ impl Engine {
         self.take(event);
         self.settle_down();
         self.check_drains();
+        for (partition, records) in std::mem::take(&mut self.given_back) {
+            self.observer.on_give_back(&partition, records);
+        }
         std::mem::swap(&mut self.out, actions);
     }
 
@@ -187,6 +203,7 @@ impl Engine {
             Event::Records { assignment, arrivals } => self.arrived(&assignment, arrivals),
             Event::Claimed { work, token, sent_at, result } => self.claimed(work, token, sent_at, result),
             Event::Handled { work, result } => self.handled(work, result),
+            Event::Published { work, result } => self.published(work, result),
             Event::Completed { work, result } => self.completed(work, result),
             Event::Renewed { work, token, sent_at, result } => self.renewed(work, token, sent_at, result),
             Event::Released { token, result } => self.released(token, result),
@@ -205,6 +222,11 @@ impl Engine {
         let drain = self.drains.iter().map(|drain| drain.deadline).min();
         let source = [self.next_commit(), self.next_pause(), self.next_stall()];
         [timer, scan, drain].into_iter().chain(source).flatten().min()
+    }
+
+    /// Whether a record is still in flight.
+    pub fn knows(&self, id: WorkId) -> bool {
+        self.work(id).is_some()
     }
 
     /// Handlers running and completions under way.
@@ -239,7 +261,7 @@ impl Engine {
         match work.stage {
             Stage::Claiming { again_at: Some(at), .. } if at <= now => self.send_claim(id),
             Stage::Completing { again_at: Some(at), .. } if at <= now => self.send_completion(id),
-            Stage::Parked(at) | Stage::BackingOff(at) if at <= now => {
+            Stage::Parked(at) | Stage::BackingOff(at) | Stage::NotDue(at) if at <= now => {
                 let lane = work.lane;
                 self.stir(lane);
             }
@@ -266,7 +288,7 @@ impl Engine {
         let was = Counted::of(work);
         let timer = match &stage {
             Stage::Claiming { again_at, .. } | Stage::Completing { again_at, .. } => *again_at,
-            Stage::Parked(at) | Stage::BackingOff(at) => Some(*at),
+            Stage::Parked(at) | Stage::BackingOff(at) | Stage::NotDue(at) => Some(*at),
             _ => None,
         };
         work.stage = stage;
@@ -313,6 +335,16 @@ impl Engine {
         }
         self.drop_part_if_over(work.part);
         Some(work)
+    }
+
+    /// Forgets a record that has no outcome: whoever reads its partition next gets it again.
+    fn drop_unsettled(&mut self, id: WorkId) {
+        let Some(work) = self.remove(id) else { return };
+        let partition = work.record.partition();
+        match self.given_back.last_mut() {
+            Some((last, records)) if last == partition => *records += 1,
+            _ => self.given_back.push((partition.clone(), 1)),
+        }
     }
 
     fn drop_part_if_over(&mut self, index: usize) {

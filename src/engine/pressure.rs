@@ -56,8 +56,8 @@ impl Engine {
         let now = self.now;
         let Some(index) = self.current.get(&assignment.partition).copied() else { return true };
         let full = self.parts.get(index).is_some_and(|part| part.assignment == *assignment && self.is_full(part));
-        if let Some(part) = self.parts.get_mut(index).filter(|_| full) {
-            part.refused_since.get_or_insert(now);
+        if let Some(part) = self.parts.get_mut(index) {
+            part.refused_since = full.then(|| part.refused_since.unwrap_or(now));
         }
         !full
     }
@@ -104,14 +104,10 @@ impl Engine {
         let held = Amount::of(part);
         // One record that does not settle pins the offsets behind it, even if all of those are settled.
         let pinned = part.tracker.len();
-        let pause = match part.paused {
-            false => {
-                let slow = part.moved_at + PATIENCE <= now && !held.within(reserve);
-                let waited_for = !alone && part.refused_since.is_some_and(|since| since + PATIENCE <= now);
-                slow || waited_for || pinned > span
-            }
-            true => !held.within(reserve.map(|reserve| reserve / 2)) || pinned > span / 2,
-        };
+        let low = held.within(reserve.map(|reserve| reserve / 2)) && pinned <= span / 2;
+        let slow = part.moved_at + PATIENCE <= now && !held.within(reserve);
+        let waited_for = !alone && part.refused_since.is_some_and(|since| since + PATIENCE <= now);
+        let pause = !low && (part.paused || slow || waited_for || pinned > span);
         if pause == part.paused {
             return;
         }

@@ -4,6 +4,7 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
+use crate::observe::Outcome;
 use crate::store::{GivenBack, Release, ReleaseOutcome, StoreError, Token};
 
 use super::claim::LONGEST_DELAY;
@@ -80,9 +81,14 @@ impl Engine {
             part.releasing = part.releasing.saturating_sub(1);
         }
         if self.work(pending.work).is_some_and(|work| work.stage == Stage::Releasing) {
-            self.enter(pending.work, Stage::Queued);
-            self.disown(pending.release.lease.fingerprint, pending.work);
-            self.stir_lane_of(pending.work);
+            // A copy of it lies in a retry topic, and may now be claimed: only after that this one settles.
+            if self.work(pending.work).is_some_and(|work| work.delivered) {
+                self.settle(pending.work, Outcome::Retried);
+            } else {
+                self.enter(pending.work, Stage::Queued);
+                self.disown(pending.release.lease.fingerprint, pending.work);
+                self.stir_lane_of(pending.work);
+            }
         }
         self.drop_part_if_over(pending.part);
     }
@@ -108,7 +114,7 @@ impl Engine {
         let Some(work) = self.work(id) else { return };
         let active = self.parts.get(work.part).is_some_and(|part| part.phase == Phase::Active);
         if !active && !work.holds_up_drain() {
-            self.remove(id);
+            self.drop_unsettled(id);
         }
     }
 }

@@ -71,12 +71,14 @@ impl Engine {
     fn waits_for(&self, id: WorkId) -> WaitsFor {
         let Some(work) = self.work(id) else { return WaitsFor::Turn };
         match work.stage {
-            Stage::Queued | Stage::Held | Stage::Unusable(_) => WaitsFor::Turn,
+            Stage::Queued | Stage::NotDue(_) | Stage::Held | Stage::Unusable(_) => WaitsFor::Turn,
             Stage::Claiming { .. } | Stage::Refreshing | Stage::Releasing => WaitsFor::Claim,
             Stage::Waiting => WaitsFor::Twin,
             Stage::Parked(_) => WaitsFor::Elsewhere,
             Stage::Running => WaitsFor::Handler(self.now.saturating_sub(work.started_at)),
+            Stage::BackingOff(_) if work.bound_for.is_some() => WaitsFor::Delivery,
             Stage::BackingOff(_) => WaitsFor::Backoff(work.counted),
+            Stage::Delivering => WaitsFor::Delivery,
             Stage::Completing { .. } => WaitsFor::Completion,
         }
     }

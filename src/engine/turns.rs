@@ -170,7 +170,8 @@ impl Engine {
             let Some(work) = self.work(id).filter(|work| !matches!(work.stage, Stage::Completing { .. })) else {
                 continue;
             };
-            if work.stage != Stage::Held || !self.is_plain(id) || !self.may_start(id) {
+            let old = self.is_too_old(work);
+            if work.stage != Stage::Held || old || !self.is_plain(id) || !self.may_start(id) {
                 return;
             }
             self.start(id);
@@ -178,9 +179,9 @@ impl Engine {
     }
 
     /// Whether nothing has to be done before a held record's handler starts.
-    fn is_plain(&self, id: WorkId) -> bool {
+    fn is_plain(&mut self, id: WorkId) -> bool {
         let held = self.work(id).is_some_and(|work| !work.lost_its_claim() && !work.runs_alone());
-        held && !self.needs_refresh(id) && self.condemned(id).is_none()
+        held && !self.needs_refresh(id) && self.destination(id).is_none()
     }
 
     /// Hands over the call that is being filled.

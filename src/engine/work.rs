@@ -4,17 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::id::Fingerprint;
+use crate::observe::Outcome;
 use crate::record::Record;
 use crate::store::{GivenBack, Lease, MessageDetails, Token};
 
-use super::WorkId;
 use super::lane::LaneIndex;
+use super::{Destination, WorkId};
 
 /// Where a record stands. The arrows are in the methods of `Engine`; each names its cause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     /// Not claimed.
     Queued,
+    /// It came from a retry topic, and is not claimed before that time.
+    NotDue(Duration),
     /// Another record of this process has the ID.
     Waiting,
     /// A claim is under way, or is to be sent again with the same token at `again_at`.
@@ -32,8 +35,11 @@ pub(super) enum Stage {
     Refreshing,
     /// The handler runs.
     Running,
-    /// The handler failed; it starts again at that time. The lease is kept.
+    /// The handler failed; it starts again at that time. Or a copy was not delivered; it is sent again then. The lease
+    /// is kept.
     BackingOff(Duration),
+    /// A copy of it is on its way to another topic; the answer is awaited.
+    Delivering,
     /// The effect happened. A completion is under way, or is to be sent again at `again_at`.
     Completing {
         /// When the completion is to be sent again; `None` while one is under way.
@@ -89,6 +95,20 @@ pub(super) struct Work {
     pub(super) part: usize,
     pub(super) lane: LaneIndex,
     pub(super) stage: Stage,
+    /// When it arrived from the source.
+    pub(super) arrived_at: Duration,
+    /// From when on it is too old to be handled.
+    pub(super) expires_at: Option<Duration>,
+    /// How many retry topics it has been through.
+    pub(super) step: u32,
+    /// Where a copy of it goes instead of another attempt, once that is decided.
+    pub(super) bound_for: Option<Destination>,
+    /// How often the copy was sent.
+    pub(super) sendings: u32,
+    /// Whether the copy was delivered.
+    pub(super) delivered: bool,
+    /// Whether its handler said to skip it.
+    pub(super) skipped: bool,
     /// The token of the claim under way, or of the one that is held.
     pub(super) token: Option<Token>,
     /// When the claim under that token was first sent.
@@ -132,6 +152,24 @@ impl Work {
         }
     }
 
+    /// What has become of it when it settles after its completion, or after a copy of it was delivered.
+    pub(super) fn outcome(&self) -> Outcome {
+        match &self.bound_for {
+            _ if self.skipped => Outcome::Skipped,
+            Some(Destination::DeadLetter { .. }) => Outcome::DeadLettered,
+            Some(Destination::Retry { .. }) => Outcome::Retried,
+            None => Outcome::Handled,
+        }
+    }
+
+    /// How often its handler was started, as far as known across crashes and processes.
+    pub(super) fn attempts(&self) -> u32 {
+        match (self.hold, self.counted) {
+            (Some(hold), 0) => hold.attempts,
+            (hold, counted) => counted + u32::from(hold.is_some_and(|hold| hold.suspect)),
+        }
+    }
+
     /// What became of its claim when it is given back, where a record may be started `limit` times.
     pub(super) fn given_back(&self, limit: u32) -> GivenBack {
         // What an unanswered claim found is not known here; the store knows it.
@@ -163,6 +201,11 @@ impl Work {
 
     /// Whether its assignment's drain has to wait for it.
     pub(super) fn holds_up_drain(&self) -> bool {
-        self.is_exposed() || matches!(self.stage, Stage::Claiming { again_at: None, .. } | Stage::Refreshing)
+        match self.stage {
+            Stage::Claiming { again_at: None, .. } | Stage::Refreshing | Stage::Delivering => true,
+            // What lies in a retry topic settles here, also while its partition is given up.
+            Stage::Releasing => self.delivered,
+            _ => self.is_exposed(),
+        }
     }
 }

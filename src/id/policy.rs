@@ -20,6 +20,8 @@ pub enum IdPolicy {
     /// It is identified by its [`Coordinates`]: redelivery is caught, what a producer sends twice is not. Costs one
     /// more remembered ID for each such record.
     Coordinates,
+    /// It goes to the dead-letter topic, which the consumer must have. Nothing is lost, and nothing waits for a person.
+    DeadLetter,
 }
 
 /// Gives records their fingerprints.
@@ -94,6 +96,7 @@ impl Identifier {
             (Err(_), IdPolicy::Coordinates) => Coordinates::identity(record),
             (Err(_), IdPolicy::Process) => return Identification::Process,
             (Err(problem), IdPolicy::Stop) => return Identification::Stop(problem),
+            (Err(problem), IdPolicy::DeadLetter) => return Identification::DeadLetter(problem),
         };
         Identification::Id { fingerprint: self.key.fingerprint(&identity), identity }
     }
@@ -134,6 +137,8 @@ pub enum Identification {
     Process,
     /// It has none: stop its partition ([`IdPolicy::Stop`]) with a [`NoMessageId`].
     Stop(IdProblem),
+    /// It has none: to the dead-letter topic ([`IdPolicy::DeadLetter`]).
+    DeadLetter(IdProblem),
 }
 
 /// A partition stopped at a record without a usable ID.
@@ -144,7 +149,7 @@ pub enum Identification {
     "the record at {origin} has no usable message ID. Choose where IDs come from: a header (the default is CloudEvents' \
      ce_id within ce_source), the record key, a JSON pointer into the payload, a hash of the content, the coordinates \
      (catch redelivery only), the first of several, or an extractor of your own; or choose what happens to records \
-     without one: process (without de-duplication) or coordinates, instead of stop"
+     without one: process (without de-duplication), coordinates or dead-letter, instead of stop"
 )]
 pub struct NoMessageId {
     /// Where the record lies.

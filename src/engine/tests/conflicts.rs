@@ -24,7 +24,7 @@ fn message(payload: &str) -> Option<Arc<MessageDetails>> {
 fn deliver_x(bench: &mut Bench, assignment: &crate::engine::Assignment, payloads: &[&str]) {
     let arrivals = (0..).zip(payloads).map(|(offset, payload)| {
         let Arrival { record, .. } = Bench::arrival(assignment, offset, 'x');
-        Arrival { record, identified: Identified::Id { fingerprint: fingerprint('x'), message: message(payload) } }
+        Arrival::new(record, Identified::Id { fingerprint: fingerprint('x'), message: message(payload) })
     });
     let arrivals = arrivals.collect();
     bench.feed(Event::Records { assignment: assignment.clone(), arrivals });

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use super::super::*;
 use crate::id::{Fingerprint, IdProblem, NoMessageId};
-use crate::observe::{DuplicateBy, FailureKind};
+use crate::observe::{DuplicateBy, FailureKind, Outcome};
 use crate::record::{Epoch, Offset, Origin, Record};
 use crate::store::{
     Cause, Claim, ClaimOutcome, Completion, CompletionOutcome, GivenBack, Lease, Release, ReleaseOutcome, RenewOutcome,
@@ -51,11 +51,22 @@ pub(super) fn taken_over(attempts: u32) -> ClaimOutcome {
 
 /// Notes what the engine tells, one line each.
 #[derive(Debug, Default)]
-struct Notes(Mutex<Vec<String>>);
+struct Notes {
+    lines: Mutex<Vec<String>>,
+    accounts: Mutex<Accounts>,
+}
+
+/// How many records were delivered, had which outcome, and were given back.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Accounts {
+    delivered: usize,
+    pub(super) outcomes: Vec<(String, Outcome)>,
+    pub(super) given_back: usize,
+}
 
 impl Notes {
     fn note(&self, line: String) {
-        self.0.lock().push(line);
+        self.lines.lock().push(line);
     }
 }
 
@@ -65,6 +76,7 @@ fn letter(record: &Record) -> String {
 
 impl Observer for Notes {
     fn on_delivered(&self, partition: &TopicPartition, records: usize) {
+        self.accounts.lock().delivered += records;
         self.note(format!("delivered {partition} {records}"));
     }
     fn on_duplicate(&self, record: &Record, by: DuplicateBy, _first: Option<&Origin>) {
@@ -84,6 +96,27 @@ impl Observer for Notes {
     }
     fn on_complete(&self, record: &Record, verdict: Verdict) {
         self.note(format!("complete {} {verdict:?}", letter(record)));
+    }
+    fn on_retry(&self, record: &Record, attempt: u32, delay: Duration) {
+        let within = if delay <= ms(30_000) { "in time" } else { "late" };
+        self.note(format!("retry {} {attempt} {within}", letter(record)));
+    }
+    fn on_dead_letter(&self, record: &Record, attempts: u32, reason: &str) {
+        self.note(format!("dead letter {} {attempts}: {reason}", letter(record)));
+    }
+    fn on_delivery_failed(&self, record: &Record, reason: &str) {
+        self.note(format!("undelivered {}: {reason}", letter(record)));
+    }
+    fn on_expire(&self, record: &Record, late: Duration) {
+        self.note(format!("expire {} {late:?}", letter(record)));
+    }
+    fn on_settle(&self, record: &Record, outcome: Outcome, since_delivery: Duration) {
+        self.accounts.lock().outcomes.push((letter(record), outcome));
+        self.note(format!("settle {} {outcome:?} {since_delivery:?}", letter(record)));
+    }
+    fn on_give_back(&self, partition: &TopicPartition, records: usize) {
+        self.accounts.lock().given_back += records;
+        self.note(format!("give back {partition} {records}"));
     }
     fn on_stop(&self, partition: &TopicPartition, offset: Offset, reason: &str) {
         self.note(format!("stop {partition}@{offset}: {reason}"));
@@ -116,6 +149,7 @@ pub(super) struct Bench {
     running: Vec<(WorkId, Record, u32)>,
     /// The letters of each call that takes many.
     pub(super) calls: Vec<String>,
+    copies: Vec<(WorkId, Record, Destination, u32)>,
     cancelled: Vec<WorkId>,
     committing: Vec<(Assignment, Offset)>,
     pub(super) paused: Vec<Assignment>,
@@ -145,6 +179,7 @@ impl Bench {
             releases: Vec::new(),
             running: Vec::new(),
             calls: Vec::new(),
+            copies: Vec::new(),
             cancelled: Vec::new(),
             committing: Vec::new(),
             paused: Vec::new(),
@@ -165,6 +200,7 @@ impl Bench {
                     self.calls.push(starts.iter().map(|start| letter(&start.record)).collect());
                     self.running.extend(starts.into_iter().map(|start| (start.work, start.record, start.attempt)));
                 }
+                Action::Publish { work, record, to, attempts } => self.copies.push((work, record, to, attempts)),
                 Action::Cancel { work } => self.cancelled.push(work),
                 Action::Complete { work, completion } => {
                     self.completions.push(Asked { work, sent_at, what: completion });
@@ -178,6 +214,13 @@ impl Bench {
                 Action::Finished => self.finished = true,
             }
         }
+        let accounts = self.notes.accounts.lock();
+        let (outcomes, in_flight) = (accounts.outcomes.len(), self.engine.in_flight());
+        assert_eq!(
+            accounts.delivered,
+            outcomes + accounts.given_back + in_flight,
+            "{accounts:?}, {in_flight} in flight"
+        );
     }
 
     /// Lets time pass, with a tick whenever the engine wants one.
@@ -214,18 +257,18 @@ impl Bench {
         let record = Record::builder(assignment.partition.clone(), offset).payload(id.to_string()).build();
         let identified = match id {
             '-' => Identified::Process,
-            '!' => {
-                let origin = record.origin();
-                Identified::Stop(Box::new(NoMessageId { origin, problem: IdProblem::Empty }))
+            '!' | '?' => {
+                let problem = Box::new(NoMessageId { origin: record.origin(), problem: IdProblem::Empty });
+                if id == '!' { Identified::Stop(problem) } else { Identified::DeadLetter(problem) }
             }
             id if id.is_ascii_uppercase() => Identified::Cached(fingerprint(id.to_ascii_lowercase())),
             id => Identified::Id { fingerprint: fingerprint(id), message: None },
         };
-        Arrival { record, identified }
+        Arrival::new(record, identified)
     }
 
     /// Delivers records with these IDs at the next offsets, in one batch: `-` has none and is handled all the same,
-    /// `!` has none and stops its partition, a capital is known to the local cache.
+    /// `!` has none and stops its partition, `?` has none and is a dead letter, a capital is known to the local cache.
     pub(super) fn deliver(&mut self, assignment: &Assignment, ids: &str) {
         let next = self.next.entry(assignment.clone()).or_insert(0);
         let arrivals = (*next..).zip(ids.chars()).map(|(at, id)| Self::arrival(assignment, at, id)).collect();
@@ -244,6 +287,15 @@ impl Bench {
         let arrivals = arrivals.collect();
         *next += ids.len() as Offset;
         self.feed(Event::Records { assignment: assignment.clone(), arrivals });
+    }
+
+    /// Delivers one record at the next offset, changed.
+    pub(super) fn deliver_with(&mut self, assignment: &Assignment, id: char, change: impl FnOnce(&mut Arrival)) {
+        let next = self.next.entry(assignment.clone()).or_insert(0);
+        let mut arrival = Self::arrival(assignment, *next, id);
+        *next += 1;
+        change(&mut arrival);
+        self.feed(Event::Records { assignment: assignment.clone(), arrivals: vec![arrival] });
     }
 
     pub(super) fn deliver_at(&mut self, assignment: &Assignment, offset: Offset, ids: &str) {
@@ -321,6 +373,43 @@ impl Bench {
     pub(super) fn cancelled(&self) -> String {
         let told = |work: &WorkId| self.cancelled.contains(work);
         self.running.iter().filter(|(work, _, _)| told(work)).map(|(_, record, _)| letter(record)).collect()
+    }
+
+    /// The IDs of the copies that are under way to another topic.
+    pub(super) fn publishing(&self) -> String {
+        self.copies.iter().map(|(_, record, _, _)| letter(record)).collect()
+    }
+
+    /// Where the copy of an ID goes, and after how many attempts.
+    pub(super) fn copy(&self, id: char) -> (Destination, u32) {
+        let found = self.copies.iter().find(|(_, record, _, _)| letter(record) == id.to_string());
+        let (_, _, to, attempts) =
+            found.unwrap_or_else(|| panic!("{id} is not sent, only {:?} are", self.publishing()));
+        (to.clone(), *attempts)
+    }
+
+    /// Answers the copy of an ID.
+    pub(super) fn answer_copy(&mut self, id: char, result: Result<(), String>) {
+        let index = self.copies.iter().position(|(_, record, _, _)| letter(record) == id.to_string());
+        let index = index.unwrap_or_else(|| panic!("{id} is not sent, only {:?} are", self.publishing()));
+        let (work, _, _, _) = self.copies.remove(index);
+        self.feed(Event::Published { work, result });
+    }
+
+    /// The copies of these IDs are delivered.
+    pub(super) fn published(&mut self, ids: &str) {
+        ids.chars().for_each(|id| self.answer_copy(id, Ok(())));
+    }
+
+    /// What became of the records of an ID, in order.
+    pub(super) fn outcomes(&self, id: char) -> Vec<Outcome> {
+        let accounts = self.notes.accounts.lock();
+        let of_id = accounts.outcomes.iter().filter(|(letter, _)| *letter == id.to_string());
+        of_id.map(|(_, outcome)| *outcome).collect()
+    }
+
+    pub(super) fn given_back(&self) -> usize {
+        self.notes.accounts.lock().given_back
     }
 
     pub(super) fn completing(&self) -> String {
@@ -403,7 +492,7 @@ impl Bench {
 
     /// What the engine told that begins like this.
     pub(super) fn told(&self, beginning: &str) -> Vec<String> {
-        self.notes.0.lock().iter().filter(|note| note.starts_with(beginning)).cloned().collect()
+        self.notes.lines.lock().iter().filter(|note| note.starts_with(beginning)).cloned().collect()
     }
 
     /// Takes a record through all stages.

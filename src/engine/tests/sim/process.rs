@@ -146,7 +146,7 @@ impl World {
         };
         self.plan.log[partition][from..from + count]
             .iter()
-            .map(|entry| Arrival { record: entry.record.clone(), identified: identify(entry.what, &entry.record) })
+            .map(|entry| Arrival::new(entry.record.clone(), identify(entry.what, &entry.record)))
             .collect()
     }
 

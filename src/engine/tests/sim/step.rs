@@ -231,6 +231,7 @@ impl World {
                 let delay = self.within(2 * MS);
                 self.tell_source(who, delay, Ev::RevokeDone { from: who, assignments });
             }
+            Action::Publish { .. } => self.fail(format!("w{who} sends a copy, and there is no topic for one")),
             Action::Finished => self.finished(who),
         }
     }

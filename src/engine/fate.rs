@@ -1,0 +1,130 @@
+//! What follows when a record cannot simply be handled.
+//!
+//! ```text
+//! failed ─▶ again, after a back-off
+//!        ─▶ a copy to the next retry topic ─▶ given back with its count ─▶ settled as retried
+//!        ─▶ a copy to the dead-letter topic ─▶ recorded as done ─▶ settled as dead-lettered
+//!        ─▶ its partition stops
+//! ```
+//!
+//! Only what is held is sent elsewhere: a record whose lease ran out meanwhile is claimed again first, and may turn out to
+//! be handled.
+
+use crate::observe::FailureKind;
+
+use super::partition::Phase;
+use super::share::TooMany;
+use super::work::Stage;
+use super::{Destination, Engine, WorkId};
+
+impl Engine {
+    /// Decides what follows a failed attempt. **The one place where a retry is decided.**
+    pub(super) fn failed(&mut self, id: WorkId, kind: FailureKind) {
+        let (first, cap) = (self.config.backoff_first, self.config.backoff_cap);
+        let Some(work) = self.work_mut(id) else { return };
+        let tries = match kind {
+            FailureKind::Skip => {
+                work.skipped = true;
+                return self.complete(id);
+            }
+            FailureKind::Unavailable => {
+                // Nothing is wrong with the record: the start does not count.
+                work.counted = work.counted.saturating_sub(1);
+                work.unavailable = work.unavailable.saturating_add(1);
+                work.unavailable
+            }
+            FailureKind::Retryable | FailureKind::Panicked | FailureKind::TimedOut | FailureKind::Fatal => {
+                work.unavailable = 0;
+                work.counted
+            }
+        };
+        let (index, counted, record) = (work.part, work.counted, work.record.clone());
+        let destination = self.after(id, kind);
+        if self.parts.get(index).is_none_or(|part| part.phase != Phase::Active) {
+            // Another owner tries again; the count goes along.
+            self.enter(id, Stage::BackingOff(self.now));
+            self.give_back(id);
+            return self.drop_unsettled(id);
+        }
+        match destination {
+            None => {
+                let delay = self.delay(first, cap, tries);
+                self.enter(id, Stage::BackingOff(self.now + delay));
+                self.observer.on_retry(&record, counted, delay);
+            }
+            Some(Destination::DeadLetter { reason }) if !self.config.dead_letter => {
+                self.enter(id, Stage::BackingOff(self.now));
+                self.stop(index, record.offset(), &reason);
+            }
+            // At once, but by the way that every record takes at its turn: its lease may have run out while it ran.
+            destination => {
+                if let Some(work) = self.work_mut(id) {
+                    work.bound_for = destination;
+                }
+                self.enter(id, Stage::BackingOff(self.now));
+            }
+        }
+    }
+
+    /// Where a record goes after an attempt that failed in that way; `None`: nowhere, it is tried again.
+    fn after(&self, id: WorkId, kind: FailureKind) -> Option<Destination> {
+        let work = self.work(id)?;
+        let (counted, limit, steps) = (work.counted, self.config.max_attempts, self.config.retry_steps);
+        let given_up = |reason: String| Some(Destination::DeadLetter { reason: reason.into() });
+        match kind {
+            FailureKind::Unavailable | FailureKind::Skip => None,
+            FailureKind::Fatal => given_up("its handler failed and says that trying again is no use".to_owned()),
+            _ if counted >= limit => given_up(format!("its handler failed {counted} times")),
+            _ if steps == 0 => None,
+            _ if work.step < steps => Some(Destination::Retry { step: work.step }),
+            _ => given_up(format!("its handler failed {counted} times, also after the last retry topic")),
+        }
+    }
+
+    /// Where the head of a lane, which is held, goes instead of to its handler.
+    pub(super) fn destination(&mut self, id: WorkId) -> Option<Destination> {
+        let work = self.work(id)?;
+        if work.bound_for.is_some() {
+            return work.bound_for.clone();
+        }
+        if let Some(reason) = self.condemned(id) {
+            return Some(Destination::DeadLetter { reason: reason.into() });
+        }
+        if self.config.expired_to_dead_letter && self.is_too_old(work) {
+            self.tell_expired(id);
+            return Some(Destination::DeadLetter { reason: "it is too old".into() });
+        }
+        None
+    }
+
+    /// Whether a suspect was taken over more often than a record may be started: then it is not started once more.
+    fn condemned(&self, id: WorkId) -> Option<String> {
+        let attempts = self.work(id)?.hold.as_ref()?.attempts;
+        (attempts > self.config.max_attempts).then(|| {
+            format!("its handler was started {attempts} times and more, and each time its process ended or failed")
+        })
+    }
+
+    /// Sends the head of a lane where it has to go, or stops its partition: where there is no dead-letter topic, and where
+    /// so many records go there that it looks as if all of them would.
+    pub(super) fn follow(&mut self, index: usize, id: WorkId, destination: Destination) {
+        let Some(work) = self.work(id) else { return };
+        if let (Destination::DeadLetter { reason }, 0) = (&destination, work.sendings) {
+            let (record, attempts) = (work.record.clone(), work.attempts());
+            if !self.config.dead_letter {
+                return self.stop(index, record.offset(), reason);
+            }
+            let share = self.config.dead_letter_share;
+            if let Err(TooMany { letters, of }) = self.share.admit(share) {
+                let reason = format!(
+                    "{letters} of the last {of} records would be dead letters, and at most a share of {share} may be: it \
+                     looks as if everything fails. This one: {reason}. Repair what fails and start again; or set \
+                     dead_letter_share higher, where 1 allows any number"
+                );
+                return self.stop(index, record.offset(), &reason);
+            }
+            self.observer.on_dead_letter(&record, attempts, reason);
+        }
+        self.deliver(id, destination);
+    }
+}
