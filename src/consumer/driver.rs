@@ -23,6 +23,7 @@ use crate::kafka::{Batch, Source, SourceError, SourceEvent, SourceEvents};
 use crate::observe::{FailureKind, Observer};
 use crate::record::Record;
 use crate::store::{DoneCache, MessageDetails, Store, StoreHealth, Token};
+use crate::telemetry::Limiter;
 
 use super::handler::{Attempt, Handler};
 
@@ -31,6 +32,9 @@ const MAX_TURN: usize = 1024;
 
 /// How often the store's state is looked at, which costs nothing: it is what was last seen.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often a failure of one kind is logged per topic at most.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the driver needs beside the source and the handler.
 #[derive(Debug)]
@@ -62,6 +66,8 @@ pub(super) struct Driver<H> {
     batches: Batches<Tag>,
     handlers: JoinSet<(WorkId, Result<(), FailureKind>)>,
     running: HashMap<WorkId, CancellationToken>,
+    /// Where every record fails, a line for each would bury all others.
+    failures_logged: Arc<Limiter>,
     assigned: Vec<Assignment>,
     /// What the observer was told of the store, and when to look at it again.
     health: Option<StoreHealth>,
@@ -84,6 +90,7 @@ impl<H: Handler> Driver<H> {
             batches,
             handlers: JoinSet::new(),
             running: HashMap::new(),
+            failures_logged: Arc::new(Limiter::new(LOG_INTERVAL)),
             assigned: Vec::new(),
             health: None,
             look_at: Duration::ZERO,
@@ -304,8 +311,10 @@ impl<H: Handler> Driver<H> {
         let lease_lost = CancellationToken::new();
         self.running.insert(work, lease_lost.clone());
         let (handler, limit) = (Arc::clone(&self.handler), self.parts.handler_time_limit);
+        let logged = Arc::clone(&self.failures_logged);
         self.handlers.spawn(async move {
             let origin = record.origin();
+            let may_log = |kind| logged.admit(kind, origin.partition.topic());
             // All that is the user's runs inside, the drop of a handler that took too long included: a task that
             // panicked could not tell which record it was, and its partition would stand still without a word.
             let attempt = AssertUnwindSafe(async {
@@ -313,17 +322,23 @@ impl<H: Handler> Driver<H> {
                     Ok(Ok(())) => Ok(()),
                     Ok(Err(failure)) => {
                         let kind = failure.kind();
-                        tracing::warn!(%origin, attempt = number, ?kind, error = %failure, "the handler failed");
+                        if let Some(suppressed) = may_log("failed") {
+                            tracing::warn!(%origin, attempt = number, ?kind, error = %failure, suppressed, "the handler failed");
+                        }
                         Err(kind)
                     }
                     Err(_elapsed) => {
-                        tracing::warn!(%origin, attempt = number, ?limit, "the handler exceeded its time limit");
+                        if let Some(suppressed) = may_log("timed out") {
+                            tracing::warn!(%origin, attempt = number, ?limit, suppressed, "the handler exceeded its time limit");
+                        }
                         Err(FailureKind::TimedOut)
                     }
                 }
             });
             let result = attempt.catch_unwind().await.unwrap_or_else(|_panic| {
-                tracing::warn!(%origin, attempt = number, "the handler panicked");
+                if let Some(suppressed) = may_log("panicked") {
+                    tracing::warn!(%origin, attempt = number, suppressed, "the handler panicked");
+                }
                 Err(FailureKind::Panicked)
             });
             (work, result)
