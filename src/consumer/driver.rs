@@ -323,13 +323,17 @@ impl<H: Handler> Driver<H> {
                     Ok(Err(failure)) => {
                         let kind = failure.kind();
                         if let Some(suppressed) = may_log("failed") {
-                            tracing::warn!(%origin, attempt = number, ?kind, error = %failure, suppressed, "the handler failed");
+                            tracing::warn!(
+                                %origin, attempt = number, ?kind, error = %failure, suppressed, "the handler failed"
+                            );
                         }
                         Err(kind)
                     }
                     Err(_elapsed) => {
                         if let Some(suppressed) = may_log("timed out") {
-                            tracing::warn!(%origin, attempt = number, ?limit, suppressed, "the handler exceeded its time limit");
+                            tracing::warn!(
+                                %origin, attempt = number, ?limit, suppressed, "the handler exceeded its time limit"
+                            );
                         }
                         Err(FailureKind::TimedOut)
                     }

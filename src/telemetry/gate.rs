@@ -15,8 +15,9 @@ pub(super) fn account() -> RwLockReadGuard<'static, ()> {
 /// Reads the metrics at a moment at which they add up.
 ///
 /// `read` renders or copies what the installed recorder holds. While it runs, no record moves from one count to
-/// another, so for every topic: delivered = settled, of all outcomes, + given back + in flight. The numbers are separate
-/// atomics; whoever reads them without this call may see a record that has left one and not yet reached the other.
+/// another, so for every topic: delivered = settled, of all outcomes, + given back + in flight. The numbers are
+/// separate atomics; whoever reads them without this call may see a record that has left one and not yet reached the
+/// other.
 ///
 /// It holds up every consumer of the process for as long as `read` takes, a millisecond or so: only take the text
 /// inside, and write it to a socket afterwards. Where the recorder has upkeep of its own, do that at intervals and

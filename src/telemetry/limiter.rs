@@ -12,7 +12,8 @@ const MOST_SUBJECTS: usize = 256;
 /// Lets the first line of a kind about a subject through at once, then one per interval, and tells how many were left
 /// out in between.
 ///
-/// What was left out after the last line of a burst is told with the next line, whenever that is. The metrics count all.
+/// What was left out after the last line of a burst is told with the next line, whenever that is. The metrics count
+/// all.
 #[derive(Debug)]
 pub(crate) struct Limiter {
     interval: Duration,

@@ -1,9 +1,9 @@
-//! The observer that writes log lines, by consequence: WARN where something was recovered and nothing lost, or dropped by
-//! policy, ERROR where an effect was repeated or a person is needed, single records at TRACE.
+//! The observer that writes log lines, by consequence: WARN where something was recovered and nothing lost, or dropped
+//! by policy, ERROR where an effect was repeated or a person is needed, single records at TRACE.
 //!
 //! When something is badly wrong it is wrong for every record. So a line about a record, at WARN or ERROR, stands for
-//! its kind: the first of a kind and topic is written at once, then one a second at most, and `suppressed` says how many
-//! were left out before it. The metrics count them all.
+//! its kind: the first of a kind and topic is written at once, then one a second at most, and `suppressed` says how
+//! many were left out before it. The metrics count them all.
 
 use std::error::Error;
 use std::time::Duration;
@@ -98,7 +98,7 @@ impl Observer for Log {
         sampled!(
             self, warn, "delivery failed", record.topic(),
             origin = %record.origin(), reason,
-            "a copy for the dead-letter topic or a retry topic was not delivered; it is sent again, and the record waits"
+            "a copy for the dead-letter or a retry topic was not delivered; it is sent again, and the record waits"
         );
     }
 

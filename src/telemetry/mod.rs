@@ -2,8 +2,8 @@
 //!
 //! [`Telemetry`] is the [`Observer`](crate::observe::Observer) that a consumer has unless it is given another. All
 //! names and help texts stand in [`names`]; [`docs::metrics`](crate::docs::metrics) explains them. Install the recorder
-//! before the consumer is built: counters belong to the recorder that was installed when they were first used. Render it
-//! within [`scrape`], so that the counts add up.
+//! before the consumer is built: counters belong to the recorder that was installed when they were first used. Render
+//! it within [`scrape`], so that the counts add up.
 
 mod both;
 mod gate;

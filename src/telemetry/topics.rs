@@ -38,29 +38,33 @@ pub(super) struct Topic {
     pub(super) commit_lag: Histogram,
 }
 
+fn labelled(topic: &Arc<str>, metric: &'static str, label: &'static str, value: &'static str) -> Counter {
+    counter!(metric, "topic" => Arc::clone(topic), label => value)
+}
+
 impl Topic {
     fn new(name: &Arc<str>) -> Self {
         let counted = |metric: &'static str| counter!(metric, "topic" => Arc::clone(name));
         let measured = |metric: &'static str| histogram!(metric, "topic" => Arc::clone(name));
-        let by = |metric: &'static str, label: &'static str| move |value: &'static str| counter!(metric, "topic" => Arc::clone(name), label => value);
         Self {
             name: Arc::clone(name),
             delivered: counted(names::DELIVERED),
             settled: ["handled", "duplicate", "dead_lettered", "retried", "expired", "skipped"]
-                .map(by(names::SETTLED, "outcome")),
+                .map(|value| labelled(name, names::SETTLED, "outcome", value)),
             given_back: counted(names::GIVEN_BACK),
             in_flight: gauge!(names::IN_FLIGHT, "topic" => Arc::clone(name)),
-            duplicates: ["cache", "store", "process"].map(by(names::DUPLICATES, "by")),
+            duplicates: ["cache", "store", "process"].map(|value| labelled(name, names::DUPLICATES, "by", value)),
             conflicts: counted(names::CONFLICTS),
             failures: ["retryable", "fatal", "skip", "unavailable", "panicked", "timed_out"]
-                .map(by(names::ATTEMPTS_FAILED, "kind")),
+                .map(|value| labelled(name, names::ATTEMPTS_FAILED, "kind", value)),
             retries: counted(names::RETRIES),
             dead_letters: counted(names::DEAD_LETTERS),
             deliveries_failed: counted(names::DELIVERIES_FAILED),
             handler_seconds: measured(names::HANDLER_SECONDS),
             settle_seconds: measured(names::SETTLE_SECONDS),
             record_age: measured(names::RECORD_AGE),
-            completions: ["first", "overrun", "possible_overrun"].map(by(names::COMPLETIONS, "verdict")),
+            completions: ["first", "overrun", "possible_overrun"]
+                .map(|value| labelled(name, names::COMPLETIONS, "verdict", value)),
             claims: counted(names::CLAIMS),
             suspects: counted(names::SUSPECTS),
             parked: counted(names::PARKED),
