@@ -29,19 +29,13 @@ pub(super) enum Note {
 }
 
 /// The context of the consumer. Shared with librdkafka, which calls it only from within a poll of the poll thread.
+#[derive(Default)]
 pub(super) struct Context {
     /// How many events were served that are no records: a poll that serves one looks like a poll of an empty queue.
     served: AtomicU64,
     notes: Mutex<VecDeque<Note>>,
     last_error: Mutex<Option<(RDKafkaErrorCode, String)>>,
-    limiter: Limiter,
-}
-
-impl Default for Context {
-    fn default() -> Self {
-        let (served, notes, last_error) = Default::default();
-        Self { served, notes, last_error, limiter: Limiter::new(LOG_INTERVAL) }
-    }
+    limiter: Sampled,
 }
 
 impl Context {
@@ -62,7 +56,7 @@ impl Context {
 
     /// How many messages of a kind were left out since the last one, where one may be logged now.
     pub(super) fn may_log(&self, kind: &str) -> Option<u64> {
-        self.limiter.admit("librdkafka", kind)
+        self.limiter.0.admit("librdkafka", kind)
     }
 
     fn note(&self, note: Note) {
@@ -127,4 +121,13 @@ impl ConsumerContext for Context {
 /// librdkafka's words for an error, without rust-rdkafka's prefix.
 pub(super) fn reason_of(error: &KafkaError) -> String {
     error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string())
+}
+
+/// Lets one message of a kind through per interval.
+struct Sampled(Limiter);
+
+impl Default for Sampled {
+    fn default() -> Self {
+        Self(Limiter::new(LOG_INTERVAL))
+    }
 }
