@@ -23,6 +23,7 @@
 //! * To wrap a loop of your own, or another broker: [`dedup::Deduplicator`]. A tower stack: [`dedup::DedupLayer`].
 //! * To choose where IDs come from: [`id`].
 //! * To write a store: [`store::Store`].
+//! * To watch it: [`docs::metrics`], then [`telemetry`].
 //! * To change the engine: [`docs::design`], then [`engine`].
 //!
 //! # Features
@@ -58,6 +59,9 @@ pub mod docs {
 
     #[doc = include_str!("docs/guarantees.md")]
     pub mod guarantees {}
+
+    #[doc = include_str!("docs/metrics.md")]
+    pub mod metrics {}
 }
 
 /// The README's code, compiled.

@@ -10,11 +10,11 @@ use crate::record::Record;
 use crate::store::MessageDetails;
 
 use super::age::{EXPIRES, Expiry};
+use super::calls::Call;
 use super::driver::Driver;
-use super::handler::Handler;
 use super::retry;
 
-impl<H: Handler> Driver<H> {
+impl<C: Call> Driver<C> {
     pub(super) fn records(&mut self, batch: Batch) {
         let (now, wall) = (self.now(), retry::wall_clock());
         let arrivals = batch.records.into_iter().map(|record| self.arrive(record, now, wall)).collect();

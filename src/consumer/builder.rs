@@ -1,109 +1,18 @@
 //! The settings of a consumer, checked together before anything is connected.
 
-use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
-
 use super::age::Age;
-use super::driver::{Driver, Parts};
-use super::handler::Handler;
+use super::consumer::Consumer;
 use super::topics::OtherTopics;
-use crate::engine::{ConflictPolicy, Engine, EngineConfig};
-use crate::error::{BuildError, Problem, RunError};
+use crate::engine::{ConflictPolicy, EngineConfig, Order};
+use crate::error::{BuildError, Problem};
 use crate::id::{Extract, IdKey, IdPolicy, Identifier, Namespace};
-use crate::kafka::{KafkaSettings, Publisher, Source};
+use crate::kafka::KafkaSettings;
 use crate::observe::Observer;
 use crate::store::{Agreement, Cached, DoneCache, Store};
 use crate::telemetry::Telemetry;
-
-/// A consumer that handles each message once: built, not yet started.
-#[derive(Debug)]
-pub struct Consumer {
-    kafka: KafkaSettings,
-    topics: OtherTopics,
-    /// Topics that are written to, and must exist.
-    written: Vec<Arc<str>>,
-    age: Age,
-    identifier: Identifier,
-    agreement: Agreement,
-    store: Arc<dyn Store>,
-    cache: Option<DoneCache>,
-    observer: Arc<dyn Observer>,
-    engine: EngineConfig,
-    handler_time_limit: Duration,
-    drain_limit: Duration,
-}
-
-impl Consumer {
-    /// Starts with the defaults; see [`ConsumerBuilder`].
-    pub fn builder() -> ConsumerBuilder {
-        ConsumerBuilder::default()
-    }
-
-    /// Opens the namespace, joins the group and handles records until `shutdown` resolves, then drains and leaves. The
-    /// end takes at most twice the drain limit, also while store or brokers are away.
-    ///
-    /// Offsets are committed only for records that were handled and recorded as done, or recognised as duplicates of
-    /// such. A record that cannot be handled stops its partition; the others go on.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future ends the consumer as a crash would: nothing is drained, released or committed. No message is
-    /// lost; what was running may run again elsewhere, once its lease has run out.
-    ///
-    /// # Errors
-    ///
-    /// [`RunError::Open`] when the store cannot be reached or other processes of the namespace have other settings,
-    /// [`RunError::Source`] when the brokers cannot be reached, a topic does not exist, or the source fails for good.
-    /// [`RunError::is_retryable`] tells whether starting again can help.
-    pub async fn run<H: Handler>(self, handler: H, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
-        let mut shutdown = pin!(shutdown);
-        let started = async {
-            self.store.open(&self.agreement).await.map_err(RunError::Open)?;
-            let publisher = match self.written.as_slice() {
-                [] => None,
-                // Before anything is read: a topic that is missing should be told before the first message needs it.
-                topics => Some(Publisher::start(&self.kafka, topics).await.map_err(RunError::Source)?),
-            };
-            let (source, events) = Source::start(self.kafka).await.map_err(RunError::Source)?;
-            Ok::<_, RunError>((publisher, source, events))
-        };
-        let (publisher, source, events) = tokio::select! {
-            started = started => started?,
-            // Nothing was claimed or joined: whoever is told to end need not wait for services that do not answer.
-            () = &mut shutdown => return Ok(()),
-        };
-        let parts = Parts {
-            engine: Engine::new(self.engine, Arc::clone(&self.observer), rand::random()),
-            observer: self.observer,
-            identifier: self.identifier,
-            store: self.store,
-            cache: self.cache,
-            topics: self.topics,
-            publisher,
-            age: self.age,
-            handler_time_limit: self.handler_time_limit,
-            drain_limit: self.drain_limit,
-        };
-        Driver::new(parts, handler, source).run(events, shutdown).await
-    }
-
-    /// [`run`](Self::run) until a token is cancelled.
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`run`](Self::run).
-    ///
-    /// # Errors
-    ///
-    /// As [`run`](Self::run).
-    pub async fn run_until<H: Handler>(self, handler: H, shutdown: CancellationToken) -> Result<(), RunError> {
-        self.run(handler, shutdown.cancelled_owned()).await
-    }
-}
 
 /// The settings of a [`Consumer`]. Brokers, group, topics and store have no default.
 #[derive(Debug)]
@@ -139,7 +48,7 @@ impl Default for ConsumerBuilder {
             cache_entries: 100_000,
             cache_lifetime: Duration::from_secs(600),
             observer: None,
-            engine: EngineConfig::default(),
+            engine: EngineConfig { batch: 100, ..EngineConfig::default() },
             handler_time_limit: Duration::from_secs(30),
             drain_limit: Duration::from_secs(5),
         }
@@ -254,6 +163,45 @@ impl ConsumerBuilder {
     /// Other members of the group wait meanwhile.
     pub fn drain_limit(mut self, deadline: Duration) -> Self {
         self.drain_limit = deadline;
+        self
+    }
+
+    /// Which records are handled one after the other; default: those of a partition.
+    pub fn order(mut self, order: Order) -> Self {
+        self.engine.order = order;
+        self
+    }
+
+    /// How many calls of the handler run at once, where the order is by key or none; default 64. In the order of
+    /// partitions there is one for each.
+    pub fn concurrency(mut self, calls: usize) -> Self {
+        self.engine.concurrency = calls;
+        self
+    }
+
+    /// The same bound for each partition; default: none of its own.
+    pub fn partition_concurrency(mut self, calls: usize) -> Self {
+        self.engine.partition_concurrency = Some(calls);
+        self
+    }
+
+    /// How many records one call takes at most in [`Consumer::run_batches`]; default 100. [`Consumer::run`] always takes
+    /// one.
+    pub fn batch(mut self, records: usize) -> Self {
+        self.engine.batch = records;
+        self
+    }
+
+    /// How many records of a partition may have been delivered since the first that is not settled, before the partition
+    /// is held back; default 10,000. So many are read again, and recognised, after a crash.
+    pub fn max_span(mut self, records: usize) -> Self {
+        self.engine.max_span = records;
+        self
+    }
+
+    /// After which time without progress a partition is reported, with what it waits for; default 60 s.
+    pub fn stall_after(mut self, time: Duration) -> Self {
+        self.engine.stall_after = time;
         self
     }
 

@@ -8,11 +8,11 @@ use crate::engine::{Destination, Event, WorkId};
 use crate::observe::FailureKind;
 use crate::record::Record;
 
+use super::calls::Call;
 use super::driver::Driver;
-use super::handler::Handler;
 use super::retry;
 
-impl<H: Handler> Driver<H> {
+impl<C: Call> Driver<C> {
     /// Keeps what a handler said of its failure for a dead letter that may follow; hands its kind on.
     pub(super) fn note_failure(&mut self, work: WorkId, kind: FailureKind, said: Arc<str>) -> FailureKind {
         if self.parts.publisher.is_some() && kind != FailureKind::Unavailable {

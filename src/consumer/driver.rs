@@ -5,27 +5,23 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::dedup::{Answered, Batches};
-use crate::engine::{Action, Assignment, Engine, Event, Start, WorkId};
+use crate::engine::{Action, Assignment, Engine, Event, WorkId};
 use crate::error::RunError;
 use crate::id::Identifier;
-use crate::kafka::{Publisher, Source, SourceError, SourceEvent, SourceEvents};
-use crate::observe::{FailureKind, Observer};
-use crate::record::Record;
+use crate::kafka::{Batch, Publisher, Source, SourceError, SourceEvent, SourceEvents};
+use crate::observe::Observer;
 use crate::store::{DoneCache, Store, StoreHealth, Token};
 
 use super::age::Age;
-use super::handler::{Attempt, Handler};
+use super::calls::{Answer, Call, Calls, Ended};
 use super::topics::OtherTopics;
 
 /// How many answers or records one turn of the loop takes from a channel before it looks at the others again.
@@ -33,6 +29,9 @@ const MAX_TURN: usize = 1024;
 
 /// How often the store's state is looked at, which costs nothing: it is what was last seen.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long an end at once waits for the last commits and for the group.
+const MOMENT: Duration = Duration::from_millis(500);
 
 /// What the driver needs beside the source and the handler.
 #[derive(Debug)]
@@ -58,25 +57,20 @@ struct Tag {
     sent_at: Duration,
 }
 
-/// How an attempt failed, and what its handler said.
-type Failed = (FailureKind, Arc<str>);
-
-pub(super) struct Driver<H> {
+pub(super) struct Driver<C> {
     pub(super) parts: Parts,
-    handler: Arc<H>,
     start: Instant,
     /// Whether the store keeps details of messages, which are computed only then.
     pub(super) keeps_details: bool,
     source: Source,
     batches: Batches<Tag>,
-    handlers: JoinSet<(WorkId, Result<(), Failed>)>,
+    calls: Calls<C>,
     /// Copies under way to other topics; there are no more than records in flight.
     pub(super) copies: JoinSet<(WorkId, Result<(), String>)>,
     /// What the handlers of records said that failed, for a dead letter.
     pub(super) said: HashMap<WorkId, Arc<str>>,
     /// How many records had an expiry that could not be read.
     pub(super) unreadable: u64,
-    running: HashMap<WorkId, CancellationToken>,
     assigned: Vec<Assignment>,
     /// What the observer was told of the store, and when to look at it again.
     health: Option<StoreHealth>,
@@ -89,21 +83,20 @@ pub(super) struct Driver<H> {
     finished: bool,
 }
 
-impl<H: Handler> Driver<H> {
-    pub(super) fn new(parts: Parts, handler: H, source: Source) -> Self {
+impl<C: Call> Driver<C> {
+    pub(super) fn new(parts: Parts, handler: C, source: Source) -> Self {
         let batches = Batches::new(&parts.store);
+        let calls = Calls::new(handler, parts.handler_time_limit);
         Self {
             keeps_details: parts.store.keeps_details(),
             parts,
-            handler: Arc::new(handler),
             start: Instant::now(),
             source,
             batches,
-            handlers: JoinSet::new(),
+            calls,
             copies: JoinSet::new(),
             said: HashMap::new(),
             unreadable: 0,
-            running: HashMap::new(),
             assigned: Vec::new(),
             health: None,
             look_at: Duration::ZERO,
@@ -118,14 +111,15 @@ impl<H: Handler> Driver<H> {
     pub(super) async fn run(
         mut self,
         mut events: SourceEvents,
-        shutdown: impl Future<Output = ()>,
+        drain: impl Future<Output = ()>,
+        at_once: impl Future<Output = ()>,
     ) -> Result<(), RunError> {
-        let mut shutdown = pin!(shutdown);
-        let mut ending = false;
+        let (mut drain, mut at_once) = (pin!(drain), pin!(at_once));
+        let (mut ending, mut hurried) = (false, false);
         let mut failure = None;
         while !self.finished {
             self.flush().await;
-            let tick = self.parts.engine.next_tick();
+            let mut tick = self.parts.engine.next_tick();
             let now = self.now();
             if tick.is_some_and(|at| at <= now) {
                 // Before anything else: a busy channel must not keep leases from being renewed.
@@ -138,6 +132,10 @@ impl<H: Handler> Driver<H> {
             if let Some(batch) = self.held_back.take_if(|batch| self.parts.engine.admits(now, &batch.assignment)) {
                 self.records(batch);
                 continue;
+            }
+            if self.held_back.is_some() {
+                // It may have been refused just now, and is not to wait for ever.
+                tick = self.parts.engine.next_tick();
             }
             let wake = self.start + tick.map_or(self.look_at, |tick| tick.min(self.look_at));
             tokio::select! {
@@ -156,16 +154,20 @@ impl<H: Handler> Driver<H> {
                         break;
                     }
                 },
-                () = &mut shutdown, if !ending => {
+                () = &mut at_once, if !hurried => {
+                    (ending, hurried) = (true, true);
+                    self.step(Event::Shutdown { deadline: now });
+                }
+                () = &mut drain, if !ending => {
                     ending = true;
                     self.shut_down();
                 }
                 answered = self.batches.next() => self.answered(answered),
-                Some(ended) = self.handlers.join_next(), if !self.handlers.is_empty() => {
-                    self.handler_ended(ended);
+                Some(ended) = self.calls.next(), if !self.calls.is_empty() => {
+                    self.call_ended(ended);
                     for _ in 0..MAX_TURN {
-                        match self.handlers.try_join_next() {
-                            Some(ended) => self.handler_ended(ended),
+                        match self.calls.try_next() {
+                            Some(ended) => self.call_ended(ended),
                             None => break,
                         }
                     }
@@ -176,8 +178,18 @@ impl<H: Handler> Driver<H> {
             }
         }
         self.flush().await;
-        self.handlers.shutdown().await;
-        if !self.source.close(self.parts.drain_limit).await {
+        self.calls.shut_down().await;
+        let closing = self.source.close(self.parts.drain_limit);
+        let closed = tokio::select! {
+            closed = closing => closed,
+            () = async {
+                if !hurried {
+                    at_once.await;
+                }
+                sleep(MOMENT).await;
+            } => false,
+        };
+        if !closed {
             tracing::warn!("the source did not end in time; the group notices by the session timeout");
         }
         failure.map_or(Ok(()), Err)
@@ -253,10 +265,14 @@ impl<H: Handler> Driver<H> {
         }
     }
 
-    fn handler_ended(&mut self, ended: Result<(WorkId, Result<(), Failed>), tokio::task::JoinError>) {
-        // A panic is caught inside of the task, and nobody aborts one before the end.
-        let Ok((work, result)) = ended else { return };
-        self.running.remove(&work);
+    fn call_ended(&mut self, ended: Ended) {
+        match ended {
+            Ended::One(answer) => self.handled(answer),
+            Ended::Many(answers) => answers.into_iter().for_each(|answer| self.handled(answer)),
+        }
+    }
+
+    fn handled(&mut self, (work, result): Answer) {
         let result = result.map_err(|(kind, said)| self.note_failure(work, kind, said));
         self.step(Event::Handled { work, result });
     }
@@ -278,14 +294,10 @@ impl<H: Handler> Driver<H> {
                 let tag = Tag { work: WorkId(0), token: release.lease.token, sent_at: now };
                 self.batches.releases.push(tag, release);
             }
-            Action::Start(Start { work, record, attempt }) => self.start(work, record, attempt),
-            Action::StartBatch(_) => {}
+            Action::Start(start) => self.calls.start(start),
+            Action::StartBatch(starts) => self.calls.start_batch(starts),
             Action::Publish { work, record, to, attempts } => self.publish(work, &record, &to, attempts),
-            Action::Cancel { work } => {
-                if let Some(lease_lost) = self.running.get(&work) {
-                    lease_lost.cancel();
-                }
-            }
+            Action::Cancel { work } => self.calls.lease_lost(work),
             Action::Finished => self.finished = true,
             source => self.for_source.push(source),
         }
@@ -304,43 +316,5 @@ impl<H: Handler> Driver<H> {
                 _ => {}
             }
         }
-    }
-
-    /// Starts a handler as a task of its own, so that a slow or a busy one holds up nobody else.
-    fn start(&mut self, work: WorkId, record: Record, number: u32) {
-        let lease_lost = CancellationToken::new();
-        self.running.insert(work, lease_lost.clone());
-        let (handler, limit) = (Arc::clone(&self.handler), self.parts.handler_time_limit);
-        self.handlers.spawn(async move {
-            let origin = record.origin();
-            // All that is the user's runs inside, the drop of a handler that took too long included: a task that
-            // panicked could not tell which record it was, and its partition would stand still without a word.
-            let attempt = AssertUnwindSafe(async {
-                match timeout(limit, handler.handle(record, Attempt { number, lease_lost })).await {
-                    Ok(Ok(())) => Ok(()),
-                    Ok(Err(failure)) => {
-                        let kind = failure.kind();
-                        match kind {
-                            FailureKind::Skip => {
-                                tracing::debug!(%origin, reason = %failure, "the handler skips a record")
-                            }
-                            _ => {
-                                tracing::warn!(%origin, attempt = number, ?kind, error = %failure, "the handler failed")
-                            }
-                        }
-                        Err((kind, failure.to_string().into()))
-                    }
-                    Err(_elapsed) => {
-                        tracing::warn!(%origin, attempt = number, ?limit, "the handler exceeded its time limit");
-                        Err((FailureKind::TimedOut, format!("the handler exceeded its time limit of {limit:?}").into()))
-                    }
-                }
-            });
-            let result = attempt.catch_unwind().await.unwrap_or_else(|_panic| {
-                tracing::warn!(%origin, attempt = number, "the handler panicked");
-                Err((FailureKind::Panicked, "the handler panicked".into()))
-            });
-            (work, result)
-        });
     }
 }

@@ -47,6 +47,32 @@ where
     }
 }
 
+/// A handler that takes many records at once, for [`Consumer::run_batches`](super::Consumer::run_batches): one insert
+/// of many rows, one request with many entries.
+///
+/// It answers for each record, in the order in which they were given; one that it gives no answer for is tried again.
+/// Records that are ordered among themselves are given in their order, and those that follow them come in a later call.
+/// Where one fails and a later one of the same partition (or key) succeeds, the failed one is handled after it: a
+/// handler that must not do that answers [`Failure::unavailable`] for all that follow the first failure.
+///
+/// # Cancel safety
+///
+/// As for a [`Handler`]; the time limit is that of the whole call.
+pub trait BatchHandler: Send + Sync + 'static {
+    /// Has the effects of the records.
+    fn handle(&self, records: Vec<(Record, Attempt)>) -> impl Future<Output = Vec<Result<(), Failure>>> + Send;
+}
+
+impl<F, Fut> BatchHandler for F
+where
+    F: Fn(Vec<Record>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Vec<Result<(), Failure>>> + Send,
+{
+    fn handle(&self, records: Vec<(Record, Attempt)>) -> impl Future<Output = Vec<Result<(), Failure>>> + Send {
+        self(records.into_iter().map(|(record, _)| record).collect())
+    }
+}
+
 /// Makes a handler of a [`tower_service::Service`] of records, which is cloned for every record.
 ///
 /// A [`DedupLayer`](crate::dedup::DedupLayer) may lie between, over another namespace than the consumer's: so the window,
@@ -98,6 +124,10 @@ impl Failure {
     /// [`retryable`](Self::retryable) or [`fatal`](Self::fatal), or the message is lost.
     pub fn skip(reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { kind: FailureKind::Skip, source: reason.into() }
+    }
+
+    pub(super) fn of_kind(kind: FailureKind, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { kind, source: error.into() }
     }
 
     /// What follows.

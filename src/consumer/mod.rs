@@ -9,15 +9,20 @@
 mod age;
 mod arrivals;
 mod builder;
+mod calls;
+mod consumer;
 mod copies;
 mod deliveries;
 mod driver;
 mod fates;
 mod handler;
 mod retry;
+mod shutdown;
 #[cfg(test)]
 mod tests;
 mod topics;
 
-pub use builder::{Consumer, ConsumerBuilder};
-pub use handler::{Attempt, Failure, Handler, ServiceHandler};
+pub use builder::ConsumerBuilder;
+pub use consumer::Consumer;
+pub use handler::{Attempt, BatchHandler, Failure, Handler, ServiceHandler};
+pub use shutdown::Shutdown;

@@ -102,6 +102,12 @@ impl Engine {
 
     /// Puts a lane on its partition's list of those with something to claim.
     fn list(&mut self, index: LaneIndex) {
+        let head = self.lanes.get(index.0).and_then(|lane| lane.head()).and_then(|head| self.work(head));
+        // What lies behind a suspect that waits for its turn would be given back if it turns out to be in flight.
+        let suspect = head.is_some_and(|head| head.stage == Stage::Queued && head.suspected.is_some());
+        if suspect && self.lanes.get(index.0).is_some_and(|lane| lane.cursor > 0) {
+            return;
+        }
         let Some(lane) = self.lanes.get_mut(index.0).filter(|lane| !lane.listed && lane.has_claimable()) else {
             return;
         };

@@ -172,14 +172,14 @@ impl Work {
 
     /// What became of its claim when it is given back, where a record may be started `limit` times.
     pub(super) fn given_back(&self, limit: u32) -> GivenBack {
-        // What an unanswered claim found is not known here; the store knows it.
-        let found = self.hold.map_or(0, |hold| hold.found());
-        match (self.hold, self.counted) {
+        // What an unanswered claim found is not known here; the store knows it, and a lower count must not replace it.
+        let Some(hold) = self.hold else { return GivenBack::Unstarted };
+        match self.counted {
             // Condemned without a start: the count stays, or the next owner would start it once more.
-            (Some(hold), 0) if hold.attempts > limit => GivenBack::Failed { attempts: hold.attempts },
-            (_, counted) if counted <= found => GivenBack::Unstarted,
+            0 if hold.attempts > limit => GivenBack::Failed { attempts: hold.attempts },
+            counted if counted <= hold.found() => GivenBack::Unstarted,
             // Given up after failures: whoever restarts the process may try once more.
-            (_, counted) => GivenBack::Failed { attempts: counted.min(limit).max(found) },
+            counted => GivenBack::Failed { attempts: counted.min(limit).max(hold.found()) },
         }
     }
 

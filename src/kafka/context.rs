@@ -1,7 +1,7 @@
 //! What librdkafka tells while it is polled. Nothing is decided here: every callback notes what happened and returns
 //! at once, and the poll thread acts on the notes after the poll that brought them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -11,14 +11,12 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset as KafkaOffset, TopicPartitionList};
-use tokio::time::Instant;
 
 use crate::record::{Offset, TopicPartition};
+use crate::telemetry::Limiter;
 
 /// How often one kind of message is logged at most.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
-/// How many kinds are told apart; there are about fifty in librdkafka.
-const LOG_KINDS: usize = 256;
 
 /// What a poll brought besides records.
 pub(super) enum Note {
@@ -38,7 +36,7 @@ pub(super) struct Context {
     served: AtomicU64,
     notes: Mutex<VecDeque<Note>>,
     last_error: Mutex<Option<(RDKafkaErrorCode, String)>>,
-    limiter: Mutex<Limiter>,
+    limiter: Sampled,
 }
 
 impl Context {
@@ -59,7 +57,7 @@ impl Context {
 
     /// How many messages of a kind were left out since the last one, where one may be logged now.
     pub(super) fn may_log(&self, kind: &str) -> Option<u64> {
-        self.limiter.lock().admit(kind, Instant::now())
+        self.limiter.0.admit("librdkafka", kind)
     }
 
     fn note(&self, note: Note) {
@@ -126,25 +124,11 @@ pub(super) fn reason_of(error: &KafkaError) -> String {
     error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string())
 }
 
-/// Lets one message of a kind through, then counts until the interval is over.
-#[derive(Default)]
-struct Limiter {
-    kinds: HashMap<String, (Instant, u64)>,
-}
+/// Lets one message of a kind through per interval.
+struct Sampled(Limiter);
 
-impl Limiter {
-    fn admit(&mut self, kind: &str, now: Instant) -> Option<u64> {
-        if let Some((last, suppressed)) = self.kinds.get_mut(kind) {
-            if now.duration_since(*last) < LOG_INTERVAL {
-                *suppressed += 1;
-                return None;
-            }
-            *last = now;
-            return Some(std::mem::take(suppressed));
-        }
-        if self.kinds.len() < LOG_KINDS {
-            self.kinds.insert(kind.to_owned(), (now, 0));
-        }
-        Some(0)
+impl Default for Sampled {
+    fn default() -> Self {
+        Self(Limiter::new(LOG_INTERVAL))
     }
 }

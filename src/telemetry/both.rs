@@ -7,7 +7,8 @@ use crate::observe::{DuplicateBy, FailureKind, Observer, Outcome, WaitsFor};
 use crate::record::{Epoch, Offset, Origin, Record, TopicPartition};
 use crate::store::{StoreError, StoreHealth, Verdict};
 
-/// Counts and logs: the observer of a consumer that was given no other.
+/// Counts and logs: the observer of a consumer that was given no other. The counts are read by
+/// [`scrape`](super::scrape).
 #[derive(Debug)]
 pub struct Telemetry {
     metrics: Metrics,
@@ -17,7 +18,7 @@ pub struct Telemetry {
 impl Telemetry {
     /// Describes every metric to the installed recorder.
     pub fn new() -> Self {
-        Self { metrics: Metrics::new(), log: Log }
+        Self { metrics: Metrics::new(), log: Log::new() }
     }
 }
 

@@ -1,21 +1,56 @@
-//! The observer that writes log lines: WARN where something was recovered and nothing lost, ERROR where a person is
-//! needed, single records at TRACE only.
+//! The observer that writes log lines, by consequence: WARN where something was recovered and nothing lost, or dropped
+//! by policy, ERROR where an effect was repeated or a person is needed, single records at TRACE.
+//!
+//! When something is badly wrong it is wrong for every record. So a line about a record, at WARN or ERROR, stands for
+//! its kind: the first of a kind and topic is written at once, then one a second at most, and `suppressed` says how
+//! many were left out before it. The metrics count them all.
 
 use std::error::Error;
 use std::time::Duration;
 
-use crate::observe::{DuplicateBy, Observer};
+use super::{Limiter, stall};
+use crate::observe::{DuplicateBy, FailureKind, Observer, Outcome, WaitsFor};
 use crate::record::{Epoch, Offset, Origin, Record, TopicPartition};
 use crate::store::{StoreError, Verdict};
 
+/// How often one kind of line about one topic is written at most.
+const INTERVAL: Duration = Duration::from_secs(1);
+
 /// Writes what matters through `tracing`. Never an ID, a key or a payload.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Log;
+#[derive(Debug)]
+pub struct Log {
+    limiter: Limiter,
+}
+
+impl Log {
+    /// Writes at most one line a second of each kind and topic, where a line is about a single record.
+    pub fn new() -> Self {
+        Self { limiter: Limiter::new(INTERVAL) }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Writes a line of a kind about a subject, unless one was written within the last second.
+macro_rules! sampled {
+    ($log:expr, $level:ident, $kind:literal, $subject:expr, $($line:tt)*) => {
+        if let Some(suppressed) = $log.limiter.admit($kind, $subject) {
+            tracing::$level!(suppressed, $($line)*);
+        }
+    };
+}
 
 impl Observer for Log {
     fn on_claim(&self, record: &Record, attempts: u32, suspect: bool) {
         if suspect {
-            tracing::warn!(origin = %record.origin(), attempts, "took over a record whose owner's lease ran out");
+            sampled!(
+                self, warn, "takeover", record.topic(),
+                origin = %record.origin(), attempts, "took over a record whose owner's lease ran out"
+            );
         }
     }
 
@@ -24,24 +59,74 @@ impl Observer for Log {
     }
 
     fn on_conflict(&self, record: &Record, first: &Origin) {
-        tracing::warn!(
+        sampled!(
+            self, warn, "conflict", record.topic(),
             origin = %record.origin(), %first,
             "a conflict: its message ID was handled before with another payload"
         );
     }
 
     fn on_park(&self, record: &Record, remaining: Option<Duration>) {
-        tracing::debug!(origin = %record.origin(), ?remaining, "waits: its ID is in flight elsewhere");
+        tracing::trace!(origin = %record.origin(), ?remaining, "waits: its ID is in flight elsewhere");
+    }
+
+    fn on_handled(&self, record: &Record, attempt: u32, took: Duration) {
+        tracing::trace!(origin = %record.origin(), attempt, ?took, "handled");
+    }
+
+    /// Whoever runs the handler logs the error itself, which is not known here.
+    fn on_failure(&self, record: &Record, attempt: u32, kind: FailureKind) {
+        tracing::trace!(origin = %record.origin(), attempt, ?kind, "an attempt failed");
+    }
+
+    fn on_retry(&self, record: &Record, attempt: u32, delay: Duration) {
+        sampled!(
+            self, warn, "retry", record.topic(),
+            origin = %record.origin(), attempt, ?delay, "a failed record is tried again after that time at most"
+        );
+    }
+
+    fn on_dead_letter(&self, record: &Record, attempts: u32, reason: &str) {
+        sampled!(
+            self, error, "dead letter", record.topic(),
+            origin = %record.origin(), attempts, reason,
+            "a record is given up and goes to the dead-letter topic, from where somebody may replay it"
+        );
+    }
+
+    fn on_delivery_failed(&self, record: &Record, reason: &str) {
+        sampled!(
+            self, warn, "delivery failed", record.topic(),
+            origin = %record.origin(), reason,
+            "a copy for the dead-letter or a retry topic was not delivered; it is sent again, and the record waits"
+        );
+    }
+
+    fn on_expire(&self, record: &Record, late: Duration) {
+        sampled!(
+            self, warn, "expired", record.topic(),
+            origin = %record.origin(), ?late, "a record is too old by that much and is not handled"
+        );
+    }
+
+    fn on_settle(&self, record: &Record, outcome: Outcome, since_delivery: Duration) {
+        tracing::trace!(origin = %record.origin(), ?outcome, ?since_delivery, "settled");
+    }
+
+    fn on_give_back(&self, partition: &TopicPartition, records: usize) {
+        tracing::debug!(%partition, records, "given back; whoever reads the partition next gets them again");
     }
 
     fn on_complete(&self, record: &Record, verdict: Verdict) {
         match verdict {
             Verdict::First => tracing::trace!(origin = %record.origin(), "recorded as done"),
-            Verdict::Overrun => tracing::error!(
+            Verdict::Overrun => sampled!(
+                self, error, "overrun", record.topic(),
                 origin = %record.origin(),
                 "a repeated effect: another attempt had finished before this one was recorded"
             ),
-            Verdict::PossibleOverrun => tracing::warn!(
+            Verdict::PossibleOverrun => sampled!(
+                self, warn, "possible overrun", record.topic(),
                 origin = %record.origin(),
                 "possibly a repeated effect: recording it took longer than its lease was held"
             ),
@@ -49,7 +134,8 @@ impl Observer for Log {
     }
 
     fn on_lease_lost(&self, record: &Record) {
-        tracing::warn!(
+        sampled!(
+            self, warn, "lease lost", record.topic(),
             origin = %record.origin(),
             "its lease could not be renewed in time: another worker may handle it, too"
         );
@@ -64,7 +150,10 @@ impl Observer for Log {
     }
 
     fn on_commit_failed(&self, partition: &TopicPartition, offset: Offset, reason: &str) {
-        tracing::warn!(%partition, offset, reason, "a commit was refused; its records may be delivered again");
+        sampled!(
+            self, warn, "commit failed", partition.topic(),
+            %partition, offset, reason, "a commit was refused; its records may be delivered again"
+        );
     }
 
     fn on_assign(&self, partition: &TopicPartition, epoch: Epoch) {
@@ -79,11 +168,27 @@ impl Observer for Log {
         tracing::warn!(%partition, epoch = epoch.0, "lost; its records are delivered again elsewhere");
     }
 
+    fn on_stall(&self, partition: &TopicPartition, offset: Offset, since: Duration, waits_for: &WaitsFor) {
+        tracing::warn!(
+            %partition, offset, ?since,
+            "the partition makes no progress; its first record that is not settled waits for {}",
+            stall::in_words(waits_for)
+        );
+    }
+
+    fn on_stall_over(&self, partition: &TopicPartition) {
+        tracing::info!(%partition, "the partition goes on, or is no longer this process's");
+    }
+
     fn on_pause(&self, partition: &TopicPartition, paused: bool) {
         tracing::debug!(%partition, paused, "back-pressure");
     }
 
+    /// The store itself logs when it is lost and found.
     fn on_store_error(&self, operation: &'static str, error: &StoreError) {
-        tracing::debug!(operation, %error, cause = error.source().map(tracing::field::display), "no answer from the store");
+        sampled!(
+            self, debug, "store", operation,
+            operation, %error, cause = error.source().map(tracing::field::display), "no answer from the store"
+        );
     }
 }

@@ -1,55 +1,26 @@
 //! The observer that counts.
-#![allow(clippy::disallowed_macros, reason = "this is the one file that may name a metric where it is emitted")]
+#![allow(clippy::disallowed_macros, reason = "metrics are named in this room only")]
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use metrics::{Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
-use parking_lot::RwLock;
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
+use parking_lot::Mutex;
 
 use super::names::{self, Kind};
-use crate::observe::{DuplicateBy, FailureKind, Observer};
+use super::topics::{Topic, Topics};
+use super::{gate, stall};
+use crate::observe::{DuplicateBy, FailureKind, Observer, Outcome, WaitsFor};
 use crate::record::{Epoch, Offset, Origin, Record, TopicPartition};
 use crate::store::{Breaker, FINDINGS, Server, StoreError, StoreHealth, Verdict};
 
-/// Counts every decision through the `metrics` facade.
+/// Counts every decision through the `metrics` facade. The counts of records add up within
+/// [`scrape`](super::scrape).
 #[derive(Debug, Default)]
 pub struct Metrics {
-    /// The counters of the hot path, looked up once per topic.
-    topics: RwLock<HashMap<String, Arc<Topic>>>,
-}
-
-struct Topic {
-    delivered: Counter,
-    handled: Counter,
-    claims: Counter,
-    duplicates: [Counter; 3],
-    completions: [Counter; 3],
-    handler_seconds: Histogram,
-}
-
-impl std::fmt::Debug for Topic {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Topic")
-    }
-}
-
-impl Topic {
-    fn new(topic: &str) -> Self {
-        let counted = |name| counter!(name, "topic" => topic.to_owned());
-        let duplicates = |by: &'static str| counter!(names::DUPLICATES, "topic" => topic.to_owned(), "by" => by);
-        let completions =
-            |verdict: &'static str| counter!(names::COMPLETIONS, "topic" => topic.to_owned(), "verdict" => verdict);
-        Self {
-            delivered: counted(names::DELIVERED),
-            handled: counted(names::HANDLED),
-            claims: counted(names::CLAIMS),
-            duplicates: ["cache", "store", "process"].map(duplicates),
-            completions: ["first", "overrun", "possible_overrun"].map(completions),
-            handler_seconds: histogram!(names::HANDLER_SECONDS, "topic" => topic.to_owned()),
-        }
-    }
+    topics: Topics,
+    /// What each stalled partition was last told to wait for.
+    stalled: Mutex<HashMap<TopicPartition, &'static str>>,
 }
 
 impl Metrics {
@@ -65,115 +36,169 @@ impl Metrics {
         Self::default()
     }
 
-    fn topic(&self, name: &str) -> Arc<Topic> {
-        if let Some(topic) = self.topics.read().get(name) {
-            return Arc::clone(topic);
+    fn of(&self, record: &Record, count: impl FnOnce(&Topic)) {
+        self.topics.with(record.partition().topic_arc(), count);
+    }
+
+    fn at(&self, partition: &TopicPartition, count: impl FnOnce(&Topic)) {
+        self.topics.with(partition.topic_arc(), count);
+    }
+
+    /// Nothing is known of the partition, or nothing of it is of interest any more.
+    fn forget(&self, partition: &TopicPartition) {
+        self.stalled.lock().remove(partition);
+        for name in [names::STOPPED, names::PAUSED, names::STALLED] {
+            set(name, partition, 0.0);
         }
-        Arc::clone(self.topics.write().entry(name.to_owned()).or_insert_with(|| Arc::new(Topic::new(name))))
+    }
+
+    fn gone(&self, partition: &TopicPartition, how: &'static str) {
+        set(names::ASSIGNED, partition, 0.0);
+        self.forget(partition);
+        rebalanced(how);
     }
 }
 
-fn count(name: &'static str, topic: &str) {
-    counter!(name, "topic" => topic.to_owned()).increment(1);
-}
-
 fn set(name: &'static str, partition: &TopicPartition, value: f64) {
-    gauge!(name, "topic" => partition.topic().to_owned(), "partition" => partition.partition().to_string()).set(value);
+    let topic = partition.topic_arc().clone();
+    gauge!(name, "topic" => topic, "partition" => partition.partition().to_string()).set(value);
 }
 
 fn rebalanced(kind: &'static str) {
     counter!(names::REBALANCES, "kind" => kind).increment(1);
 }
 
+/// How old a record is by the wall clock; `None` where it carries no time. One from the future is new.
+fn age(record: &Record) -> Option<Duration> {
+    let made = Duration::from_millis(u64::try_from(record.timestamp()?).ok()?);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Some(now.saturating_sub(made))
+}
+
 impl Observer for Metrics {
     fn on_delivered(&self, partition: &TopicPartition, records: usize) {
-        self.topic(partition.topic()).delivered.increment(records as u64);
+        self.at(partition, |topic| {
+            let _gate = gate::account();
+            topic.delivered.increment(records as u64);
+            topic.in_flight.increment(records as f64);
+        });
+    }
+
+    fn on_settle(&self, record: &Record, outcome: Outcome, since_delivery: Duration) {
+        let age = age(record);
+        self.of(record, |topic| {
+            let gate = gate::account();
+            topic.settled(outcome).increment(1);
+            topic.in_flight.decrement(1.0);
+            drop(gate);
+            topic.settle_seconds.record(since_delivery);
+            if let Some(age) = age {
+                topic.record_age.record(age);
+            }
+        });
+    }
+
+    fn on_give_back(&self, partition: &TopicPartition, records: usize) {
+        self.at(partition, |topic| {
+            let _gate = gate::account();
+            topic.given_back.increment(records as u64);
+            topic.in_flight.decrement(records as f64);
+        });
     }
 
     fn on_claim(&self, record: &Record, _attempts: u32, suspect: bool) {
-        self.topic(record.topic()).claims.increment(1);
-        if suspect {
-            count(names::SUSPECTS, record.topic());
-        }
+        self.of(record, |topic| {
+            topic.claims.increment(1);
+            if suspect {
+                topic.suspects.increment(1);
+            }
+        });
     }
 
     fn on_duplicate(&self, record: &Record, by: DuplicateBy, _first: Option<&Origin>) {
-        let [cache, store, process] = &self.topic(record.topic()).duplicates;
-        match by {
-            DuplicateBy::Cache => cache.increment(1),
-            DuplicateBy::Store => store.increment(1),
-            DuplicateBy::Process => process.increment(1),
-        }
+        self.of(record, |topic| topic.duplicates(by).increment(1));
     }
 
     fn on_conflict(&self, record: &Record, _first: &Origin) {
-        count(names::CONFLICTS, record.topic());
+        self.of(record, |topic| topic.conflicts.increment(1));
     }
 
     fn on_park(&self, record: &Record, _remaining: Option<Duration>) {
-        count(names::PARKED, record.topic());
+        self.of(record, |topic| topic.parked.increment(1));
     }
 
+    /// The attempt only: whether its record settled is told by `on_settle`.
     fn on_handled(&self, record: &Record, _attempt: u32, took: Duration) {
-        let topic = self.topic(record.topic());
-        topic.handled.increment(1);
-        topic.handler_seconds.record(took);
+        self.of(record, |topic| topic.handler_seconds.record(took));
     }
 
     fn on_failure(&self, record: &Record, _attempt: u32, kind: FailureKind) {
-        let kind = match kind {
-            FailureKind::Retryable => "retryable",
-            FailureKind::Fatal => "fatal",
-            FailureKind::Skip => "skip",
-            FailureKind::Unavailable => "unavailable",
-            FailureKind::Panicked => "panicked",
-            FailureKind::TimedOut => "timed_out",
-        };
-        counter!(names::ATTEMPTS_FAILED, "topic" => record.topic().to_owned(), "kind" => kind).increment(1);
+        self.of(record, |topic| topic.failures(kind).increment(1));
+    }
+
+    fn on_retry(&self, record: &Record, _attempt: u32, _delay: Duration) {
+        self.of(record, |topic| topic.retries.increment(1));
+    }
+
+    fn on_dead_letter(&self, record: &Record, _attempts: u32, _reason: &str) {
+        self.of(record, |topic| topic.dead_letters.increment(1));
+    }
+
+    fn on_delivery_failed(&self, record: &Record, _reason: &str) {
+        self.of(record, |topic| topic.deliveries_failed.increment(1));
     }
 
     fn on_complete(&self, record: &Record, verdict: Verdict) {
-        let [first, overrun, possible_overrun] = &self.topic(record.topic()).completions;
-        match verdict {
-            Verdict::First => first.increment(1),
-            Verdict::Overrun => overrun.increment(1),
-            Verdict::PossibleOverrun => possible_overrun.increment(1),
-        }
+        self.of(record, |topic| topic.completions(verdict).increment(1));
     }
 
     fn on_lease_lost(&self, record: &Record) {
-        count(names::LEASES_LOST, record.topic());
+        self.of(record, |topic| topic.leases_lost.increment(1));
     }
 
     fn on_stop(&self, partition: &TopicPartition, _offset: Offset, _reason: &str) {
         set(names::STOPPED, partition, 1.0);
     }
 
-    fn on_commit(&self, partition: &TopicPartition, offset: Offset, _lag: Duration) {
+    fn on_commit(&self, partition: &TopicPartition, offset: Offset, lag: Duration) {
+        self.at(partition, |topic| {
+            topic.commits.increment(1);
+            topic.commit_lag.record(lag);
+        });
         set(names::COMMITTED_OFFSET, partition, offset as f64);
     }
 
     fn on_commit_failed(&self, partition: &TopicPartition, _offset: Offset, _reason: &str) {
-        count(names::COMMITS_FAILED, partition.topic());
+        self.at(partition, |topic| topic.commits_failed.increment(1));
     }
 
     fn on_assign(&self, partition: &TopicPartition, _epoch: Epoch) {
         set(names::ASSIGNED, partition, 1.0);
-        set(names::STOPPED, partition, 0.0);
-        set(names::PAUSED, partition, 0.0);
+        self.forget(partition);
         rebalanced("assigned");
     }
 
     fn on_revoke(&self, partition: &TopicPartition, _epoch: Epoch, drained: bool) {
-        set(names::ASSIGNED, partition, 0.0);
-        set(names::STOPPED, partition, 0.0);
-        rebalanced(if drained { "drained" } else { "cut_off" });
+        self.gone(partition, if drained { "drained" } else { "cut_off" });
     }
 
     fn on_lost(&self, partition: &TopicPartition, _epoch: Epoch) {
-        set(names::ASSIGNED, partition, 0.0);
-        set(names::STOPPED, partition, 0.0);
-        rebalanced("lost");
+        self.gone(partition, "lost");
+    }
+
+    fn on_stall(&self, partition: &TopicPartition, _offset: Offset, _since: Duration, waits_for: &WaitsFor) {
+        let waits_for = stall::label(waits_for);
+        let before = self.stalled.lock().insert(partition.clone(), waits_for);
+        if before != Some(waits_for) {
+            let topic = partition.topic_arc().clone();
+            counter!(names::STALLS, "topic" => topic, "waits_for" => waits_for).increment(1);
+        }
+        set(names::STALLED, partition, 1.0);
+    }
+
+    fn on_stall_over(&self, partition: &TopicPartition) {
+        self.stalled.lock().remove(partition);
+        set(names::STALLED, partition, 0.0);
     }
 
     fn on_pause(&self, partition: &TopicPartition, paused: bool) {

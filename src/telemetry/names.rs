@@ -35,21 +35,32 @@ macro_rules! metrics {
 
 metrics! {
     DELIVERED = Counter "hapax_records_delivered_total" ["topic"] "Records that arrived from the source.";
-    HANDLED = Counter "hapax_records_handled_total" ["topic"] "Records whose handler's effect succeeded.";
-    DUPLICATES = Counter "hapax_duplicates_total" ["topic", "by"] "Records dropped as duplicates, by who recognised them: cache, store or process.";
+    SETTLED = Counter "hapax_records_settled_total" ["topic", "outcome"] "Records that need nothing more, by outcome: handled (and recorded as done), duplicate, dead_lettered, retried (a copy lies in a retry topic), expired or skipped (as the handler said).";
+    GIVEN_BACK = Counter "hapax_records_given_back_total" ["topic"] "Delivered records left without an outcome, for their partition was revoked, lost or stopped; who reads it next gets them again.";
+    IN_FLIGHT = Gauge "hapax_records_in_flight" ["topic"] "Delivered records that are neither settled nor given back.";
+    DUPLICATES = Counter "hapax_duplicates_total" ["topic", "by"] "Duplicates, by who recognised them: cache, store or process.";
     CONFLICTS = Counter "hapax_conflicts_total" ["topic"] "Records whose ID was handled before with another payload.";
-    ATTEMPTS_FAILED = Counter "hapax_attempts_failed_total" ["topic", "kind"] "Failed attempts of handlers, by kind: retryable, fatal, unavailable, panicked or timed_out.";
-    HANDLER_SECONDS = Histogram "hapax_handler_duration_seconds" ["topic"] "How long successful attempts of handlers took.";
-    COMPLETIONS = Counter "hapax_completions_total" ["topic", "verdict"] "Effects recorded as done, by verdict: first, overrun (a repeated effect) or possible_overrun.";
     CLAIMS = Counter "hapax_claims_total" ["topic"] "IDs claimed.";
     SUSPECTS = Counter "hapax_suspects_total" ["topic"] "IDs taken over from an owner whose lease ran out.";
     PARKED = Counter "hapax_parked_total" ["topic"] "Times that a record waited because its ID was in flight elsewhere.";
     LEASES_LOST = Counter "hapax_leases_lost_total" ["topic"] "Handlers that ran on although their lease could not be renewed in time.";
-    STOPPED = Gauge "hapax_partition_stopped" ["topic", "partition"] "1 while a partition is stopped by a record that cannot be handled.";
-    ASSIGNED = Gauge "hapax_partition_assigned" ["topic", "partition"] "1 while a partition is assigned to this process.";
-    PAUSED = Gauge "hapax_partition_paused" ["topic", "partition"] "1 while a partition is held back.";
-    COMMITTED_OFFSET = Gauge "hapax_committed_offset" ["topic", "partition"] "The next offset to read, as last committed by this process.";
+    ATTEMPTS_FAILED = Counter "hapax_attempts_failed_total" ["topic", "kind"] "Attempts of handlers that did not succeed, by kind: retryable, fatal, skip, unavailable, panicked or timed_out.";
+    RETRIES = Counter "hapax_retries_total" ["topic"] "Failed records that are tried again here, after a delay.";
+    DEAD_LETTERS = Counter "hapax_dead_letters_total" ["topic"] "Records given up for the dead-letter topic; they are settled once their copy lies there.";
+    DELIVERIES_FAILED = Counter "hapax_deliveries_failed_total" ["topic"] "Copies that the dead-letter topic or a retry topic did not take; they are sent again.";
+    COMPLETIONS = Counter "hapax_completions_total" ["topic", "verdict"] "Effects recorded as done, by verdict: first, overrun (a repeated effect) or possible_overrun.";
+    HANDLER_SECONDS = Histogram "hapax_handler_duration_seconds" ["topic"] "How long the attempts of handlers took whose effect succeeded; it is recorded as done after that.";
+    SETTLE_SECONDS = Histogram "hapax_settle_duration_seconds" ["topic"] "How long after its arrival from the source a record settled.";
+    RECORD_AGE = Histogram "hapax_record_age_seconds" ["topic"] "How old a record was when it settled: the wall clock less its timestamp; records without one are left out.";
+    COMMITS = Counter "hapax_commits_total" ["topic"] "Commits of a partition that the source has taken.";
     COMMITS_FAILED = Counter "hapax_commits_failed_total" ["topic"] "Commits that were refused.";
+    COMMIT_LAG = Histogram "hapax_commit_lag_seconds" ["topic"] "How long after the first of its records had settled a commit was taken.";
+    COMMITTED_OFFSET = Gauge "hapax_committed_offset" ["topic", "partition"] "The next offset to read, as last committed by this process.";
+    ASSIGNED = Gauge "hapax_partition_assigned" ["topic", "partition"] "1 while a partition is assigned to this process.";
+    STOPPED = Gauge "hapax_partition_stopped" ["topic", "partition"] "1 while a partition is stopped by a record that cannot be handled.";
+    PAUSED = Gauge "hapax_partition_paused" ["topic", "partition"] "1 while a partition is held back.";
+    STALLED = Gauge "hapax_partition_stalled" ["topic", "partition"] "1 while a partition settles nothing although records of it are in flight.";
+    STALLS = Counter "hapax_stalls_total" ["topic", "waits_for"] "Stalls of partitions, by what the first record that is not settled waits for: claim, elsewhere, twin, turn, handler, backoff, completion, delivery or stopped; one that comes to wait for something else counts again.";
     REBALANCES = Counter "hapax_rebalances_total" ["kind"] "Partitions assigned, drained, cut_off (revoked before all that ran had ended) or lost.";
     STORE_ERRORS = Counter "hapax_store_errors_total" ["operation", "kind"] "Items that the store did not answer, by kind: unknown, unavailable, full or refused.";
     STORE_BREAKER = Gauge "hapax_store_breaker" [] "Whether the store is reached, by its worst server: 0 reached, 1 trying, 2 not reached.";
@@ -78,5 +89,27 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), ALL.len());
+    }
+
+    /// The table of the page on metrics.
+    fn table() -> String {
+        let mut table = String::from("| metric | kind | labels | what it counts |\n|---|---|---|---|\n");
+        for metric in ALL {
+            let kind = format!("{:?}", metric.kind).to_lowercase();
+            let labels: Vec<_> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+            table += &format!("| `{}` | {kind} | {} | {} |\n", metric.name, labels.join(", "), metric.help);
+        }
+        table
+    }
+
+    #[test]
+    fn the_page_lists_every_metric_and_no_other() {
+        let page = include_str!("../docs/metrics.md");
+        assert!(page.contains(&table()), "src/docs/metrics.md lacks this table:\n{}", table());
+        let words = page.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        for name in words.filter(|word| word.starts_with("hapax_")) {
+            let series = name.trim_end_matches("_count").trim_end_matches("_sum").trim_end_matches("_bucket");
+            assert!(ALL.iter().any(|metric| metric.name == series), "{name} does not exist");
+        }
     }
 }

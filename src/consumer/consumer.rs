@@ -1,0 +1,135 @@
+//! A consumer that was built, and runs.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ConsumerBuilder;
+use super::age::Age;
+use super::calls::{Call, OneByOne, Together};
+use super::driver::{Driver, Parts};
+use super::handler::{BatchHandler, Handler};
+use super::shutdown::Shutdown;
+use super::topics::OtherTopics;
+use crate::engine::{Engine, EngineConfig};
+use crate::error::RunError;
+use crate::id::Identifier;
+use crate::kafka::{KafkaSettings, Publisher, Source};
+use crate::observe::Observer;
+use crate::store::{Agreement, DoneCache, Store};
+
+/// A consumer that handles each message once: built, not yet started.
+#[derive(Debug)]
+pub struct Consumer {
+    pub(super) kafka: KafkaSettings,
+    pub(super) topics: OtherTopics,
+    /// Topics that are written to, and must exist.
+    pub(super) written: Vec<Arc<str>>,
+    pub(super) age: Age,
+    pub(super) identifier: Identifier,
+    pub(super) agreement: Agreement,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) cache: Option<DoneCache>,
+    pub(super) observer: Arc<dyn Observer>,
+    pub(super) engine: EngineConfig,
+    pub(super) handler_time_limit: Duration,
+    pub(super) drain_limit: Duration,
+}
+
+impl Consumer {
+    /// Starts with the defaults; see [`ConsumerBuilder`].
+    pub fn builder() -> ConsumerBuilder {
+        ConsumerBuilder::default()
+    }
+
+    /// Opens the namespace, joins the group and handles records until `shutdown` resolves, then drains and leaves. The
+    /// end takes at most twice the drain limit, also while store or brokers are away.
+    ///
+    /// Offsets are committed only for records that were handled and recorded as done, or recognised as duplicates of
+    /// such, or that need nothing more by a policy that was chosen. A record that cannot be handled goes to the
+    /// dead-letter topic, or stops its partition where there is none; the others go on.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the consumer as a crash would: nothing is drained, released or committed. No message is
+    /// lost; what was running may run again elsewhere, once its lease has run out.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Open`] when the store cannot be reached or other processes of the namespace have other settings,
+    /// [`RunError::Source`] when the brokers cannot be reached, a topic does not exist, or the source fails for good.
+    /// [`RunError::is_retryable`] tells whether starting again can help.
+    pub async fn run<H: Handler>(self, handler: H, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
+        self.drive(OneByOne(handler), 1, shutdown, std::future::pending()).await
+    }
+
+    /// [`run`](Self::run) until a [`Shutdown`] is asked for, or a [`CancellationToken`](tokio_util::sync::CancellationToken)
+    /// is cancelled.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`run`](Self::run).
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub async fn run_until<H: Handler>(self, handler: H, shutdown: impl Into<Shutdown>) -> Result<(), RunError> {
+        let shutdown = shutdown.into();
+        self.drive(OneByOne(handler), 1, shutdown.drain_asked(), shutdown.at_once_asked()).await
+    }
+
+    /// [`run_until`](Self::run_until), with a handler that takes up to [`ConsumerBuilder::batch`] records at once:
+    /// whatever is ready when a call may start. Nothing waits for a batch to fill up.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`run`](Self::run).
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub async fn run_batches<H: BatchHandler>(self, handler: H, shutdown: impl Into<Shutdown>) -> Result<(), RunError> {
+        let (shutdown, batch) = (shutdown.into(), self.engine.batch);
+        self.drive(Together(handler), batch, shutdown.drain_asked(), shutdown.at_once_asked()).await
+    }
+
+    async fn drive<C: Call>(
+        mut self,
+        handler: C,
+        batch: usize,
+        drain: impl Future<Output = ()>,
+        at_once: impl Future<Output = ()>,
+    ) -> Result<(), RunError> {
+        self.engine.batch = batch;
+        let mut drain = pin!(drain);
+        let started = async {
+            self.store.open(&self.agreement).await.map_err(RunError::Open)?;
+            let publisher = match self.written.as_slice() {
+                [] => None,
+                // Before anything is read: a topic that is missing should be told before the first message needs it.
+                topics => Some(Publisher::start(&self.kafka, topics).await.map_err(RunError::Source)?),
+            };
+            let (source, events) = Source::start(self.kafka).await.map_err(RunError::Source)?;
+            Ok::<_, RunError>((publisher, source, events))
+        };
+        let (publisher, source, events) = tokio::select! {
+            started = started => started?,
+            // Nothing was claimed or joined: whoever is told to end need not wait for services that do not answer.
+            () = &mut drain => return Ok(()),
+        };
+        let parts = Parts {
+            engine: Engine::new(self.engine, Arc::clone(&self.observer), rand::random()),
+            observer: self.observer,
+            identifier: self.identifier,
+            store: self.store,
+            cache: self.cache,
+            topics: self.topics,
+            publisher,
+            age: self.age,
+            handler_time_limit: self.handler_time_limit,
+            drain_limit: self.drain_limit,
+        };
+        Driver::new(parts, handler, source).run(events, drain, at_once).await
+    }
+}
