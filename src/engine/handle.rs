@@ -8,7 +8,7 @@ use crate::store::{Completion, CompletionOutcome, StoreError, Verdict};
 
 use super::claim::LONGEST_URGENT_DELAY;
 use super::work::{Stage, Work};
-use super::{Action, Engine, WorkId};
+use super::{Action, Bug, Engine, WorkId};
 
 impl Engine {
     /// Starts the head of a lane, or lets it wait for its turn.
@@ -108,6 +108,9 @@ impl Engine {
                 if work_has_id(self.work(id)) {
                     self.enter(id, Stage::Completing { again_at: None, sendings: 0, unsure: 0 });
                     self.send_completion(id);
+                    if self.planted(Bug::ReleaseAfterComplete) {
+                        self.release_anyhow(id);
+                    }
                 } else {
                     self.settle(id);
                 }
@@ -122,6 +125,9 @@ impl Engine {
 
     /// Decides whether a failed attempt is followed by another. **The one place where a retry is decided.**
     pub(super) fn failed(&mut self, id: WorkId, kind: FailureKind) {
+        if self.planted(Bug::PastFailed) {
+            return self.settle(id);
+        }
         let (first, cap, limit) = (self.config.backoff_first, self.config.backoff_cap, self.config.max_attempts);
         let Some(work) = self.work_mut(id) else { return };
         let tries = match kind {
@@ -188,6 +194,9 @@ impl Engine {
                 }
                 self.settle(id);
             }
+            Err(_) if self.planted(Bug::CompletionGivenUp) && hold.since + self.config.surely_held() <= self.now => {
+                self.settle(id);
+            }
             Err(error) => {
                 self.observer.on_store_error("complete", &error);
                 let delay = self.delay(Duration::from_millis(20), LONGEST_URGENT_DELAY, sendings);
@@ -212,8 +221,11 @@ impl Engine {
     pub(super) fn settle(&mut self, id: WorkId) {
         let Some(work) = self.remove(id) else { return };
         let (offset, now) = (work.record.offset(), self.now);
-        let every = self.config.commit_records;
+        let (every, by_last) = (self.config.commit_records, self.planted(Bug::ByLastSuccess));
         let Some(part) = self.parts.get_mut(work.part) else { return };
+        while let Some(before) = part.tracker.watermark().filter(|before| by_last && *before < offset) {
+            part.tracker.settle(before);
+        }
         if part.tracker.settle(offset) {
             part.settled += 1;
             part.settled_since.get_or_insert(now);

@@ -9,7 +9,7 @@ use crate::store::Token;
 use super::partition::{Part, Phase};
 use super::tracker::{Regression, Tracker};
 use super::work::{Hold, Stage, Work};
-use super::{Arrival, Assignment, Engine, Identified, SLOT_BITS, WorkId};
+use super::{Arrival, Assignment, Bug, Engine, Identified, SLOT_BITS, WorkId};
 
 /// How far ahead a lane claims before it knows how fast its handlers are.
 const FIRST_AHEAD: usize = 64;
@@ -187,12 +187,13 @@ impl Engine {
     /// Without this two workers deadlock: A's lane holds y, x, B's x, y; A claimed x ahead, B y, and each waits for the
     /// other's. Without the second half both would give back and take again for ever.
     pub(super) fn parked(&mut self, index: usize) {
+        let (kept, again) = (self.planted(Bug::KeptBehindParked), self.planted(Bug::TakenAgainAtOnce));
         let Some(part) = self.parts.get_mut(index) else { return };
         if part.head_only {
             return;
         }
-        part.head_only = true;
-        let tried = part.cursor.min(part.lane.len());
+        part.head_only = !again;
+        let tried = if kept { 0 } else { part.cursor.min(part.lane.len()) };
         part.cursor = 1;
         let behind: Vec<WorkId> = part.lane.range(1.min(tried)..tried).copied().collect();
         behind.into_iter().for_each(|id| self.give_back(id));

@@ -30,6 +30,7 @@ mod lane;
 mod lease;
 mod owners;
 mod partition;
+mod planted;
 mod release;
 mod tracker;
 mod work;
@@ -58,6 +59,7 @@ pub use event::{Arrival, Assignment, Event, Identified};
 use drain::Drain;
 use owners::Owners;
 use partition::{Part, Phase};
+use planted::Bug;
 use release::PendingRelease;
 use work::{Stage, Work};
 
@@ -98,6 +100,8 @@ pub struct Engine {
     /// The suspect that runs alone, or waits to: nobody else starts.
     alone: Option<WorkId>,
     shutting_down: bool,
+    #[cfg(test)]
+    planted: Option<Bug>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -133,6 +137,8 @@ impl Engine {
             bytes: 0,
             alone: None,
             shutting_down: false,
+            #[cfg(test)]
+            planted: None,
         }
     }
 

@@ -21,7 +21,7 @@ fn observed() -> Snapshot {
         telemetry.on_delivered(&partition, 3);
         telemetry.on_claim(&record, 0, false);
         telemetry.on_claim(&record, 1, true);
-        telemetry.on_duplicate(&record, DuplicateBy::Store);
+        telemetry.on_duplicate(&record, DuplicateBy::Store, None);
         telemetry.on_conflict(&record, &Origin { partition: partition.clone(), offset: 7 });
         telemetry.on_park(&record, Some(Duration::from_secs(1)));
         telemetry.on_handled(&record, 1, Duration::from_millis(5));
@@ -31,7 +31,7 @@ fn observed() -> Snapshot {
         telemetry.on_assign(&partition, Epoch(1));
         telemetry.on_stop(&partition, 42, "a reason");
         telemetry.on_pause(&partition, true);
-        telemetry.on_commit(&partition, 43);
+        telemetry.on_commit(&partition, 43, Duration::ZERO);
         telemetry.on_commit_failed(&partition, 44, "a reason");
         telemetry.on_lost(&partition, Epoch(1));
         telemetry.on_store_error("claim", &StoreError::Unavailable(Cause::new("away")));
