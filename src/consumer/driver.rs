@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::dedup::{Answered, Batches};
-use crate::engine::{Action, Arrival, Assignment, Engine, Event, Identified, WorkId};
+use crate::engine::{Action, Arrival, Assignment, Engine, Event, Identified, Start, WorkId};
 use crate::error::RunError;
 use crate::id::{Identification, Identifier, NoMessageId};
 use crate::kafka::{Batch, Source, SourceError, SourceEvent, SourceEvents};
@@ -66,6 +66,8 @@ pub(super) struct Driver<H> {
     /// What the observer was told of the store, and when to look at it again.
     health: Option<StoreHealth>,
     look_at: Duration,
+    /// Records for which there is no room yet; none are taken from the source meanwhile.
+    held_back: Option<Batch>,
     actions: Vec<Action>,
     /// What the source is still to be told, in order.
     for_source: Vec<Action>,
@@ -87,6 +89,7 @@ impl<H: Handler> Driver<H> {
             assigned: Vec::new(),
             health: None,
             look_at: Duration::ZERO,
+            held_back: None,
             actions: Vec::new(),
             for_source: Vec::new(),
             finished: false,
@@ -113,6 +116,10 @@ impl<H: Handler> Driver<H> {
             }
             if self.look_at <= now {
                 self.look_at_store(now);
+            }
+            if let Some(batch) = self.held_back.take_if(|batch| self.parts.engine.admits(now, &batch.assignment)) {
+                self.records(batch);
+                continue;
             }
             let wake = self.start + tick.map_or(self.look_at, |tick| tick.min(self.look_at));
             tokio::select! {
@@ -145,7 +152,7 @@ impl<H: Handler> Driver<H> {
                         }
                     }
                 }
-                Some(batch) = events.records.recv(), if self.parts.engine.has_room() => self.records(batch),
+                Some(batch) = events.records.recv(), if self.held_back.is_none() => self.held_back = Some(batch),
                 () = sleep_until(wake) => {}
             }
         }
@@ -273,7 +280,8 @@ impl<H: Handler> Driver<H> {
                 let tag = Tag { work: WorkId(0), token: release.lease.token, sent_at: now };
                 self.batches.releases.push(tag, release);
             }
-            Action::Start { work, record, attempt } => self.start(work, record, attempt),
+            Action::Start(Start { work, record, attempt }) => self.start(work, record, attempt),
+            Action::StartBatch(_) => {}
             Action::Cancel { work } => {
                 if let Some(lease_lost) = self.running.get(&work) {
                     lease_lost.cancel();

@@ -5,6 +5,17 @@ use crate::store::{Claim, Completion, Lease, Release};
 
 use super::{Assignment, WorkId};
 
+/// A record whose handler is to start.
+#[derive(Debug)]
+pub struct Start {
+    /// For which work.
+    pub work: WorkId,
+    /// The record to handle.
+    pub record: Record,
+    /// Which attempt this is, from 1, counted across crashes and processes.
+    pub attempt: u32,
+}
+
 /// What the shell is to do. Each that says so is answered by an [`Event`](super::Event).
 #[derive(Debug)]
 pub enum Action {
@@ -16,14 +27,10 @@ pub enum Action {
         claim: Claim,
     },
     /// Start the handler; answered by `Handled`.
-    Start {
-        /// For which work.
-        work: WorkId,
-        /// The record to handle.
-        record: Record,
-        /// Which attempt this is, from 1, counted across crashes and processes.
-        attempt: u32,
-    },
+    Start(Start),
+    /// Call the handler with these records, in this order: at most [`EngineConfig::batch`](super::EngineConfig::batch),
+    /// where that allows for more than one. Answered by one `Handled` for each.
+    StartBatch(Vec<Start>),
     /// Tell the running handler that its lease could not be renewed in time.
     Cancel {
         /// For which work.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::observe::DuplicateBy;
 use crate::store::{Claim, ClaimOutcome, StoreError, Token};
 
-use super::work::{Stage, Work};
+use super::work::{Hold, Stage, Work};
 use super::{Action, Bug, Engine, WorkId};
 
 /// The delay before a claim without an answer is sent again for the first time; it doubles.
@@ -20,17 +20,16 @@ pub(super) const LONGEST_URGENT_DELAY: Duration = Duration::from_millis(500);
 
 impl Engine {
     /// Claims a record's ID, unless another record of this process has it.
-    pub(super) fn begin_claim(&mut self, id: WorkId, head: bool) {
-        let Some(work) = self.work(id) else { return };
-        let (Some(fingerprint), part) = (work.fingerprint, work.part) else { return };
+    pub(super) fn begin_claim(&mut self, id: WorkId) {
+        let Some(fingerprint) = self.work(id).and_then(|work| work.fingerprint) else { return };
         if !self.owners.take(fingerprint, id) {
             if self.planted(Bug::TwinSettledEarly) {
                 return self.settle_duplicate(id, DuplicateBy::Process, None);
             }
             self.let_others_start(id);
             self.enter(id, Stage::Waiting);
-            if head {
-                self.head_waits(part, id);
+            if self.is_head(id) {
+                self.head_waits(id);
             }
             return;
         }
@@ -71,7 +70,7 @@ impl Engine {
         if work.token != Some(token) {
             return;
         }
-        let (unwanted, part, record) = (work.unwanted, work.part, work.record.clone());
+        let (unwanted, lane, record) = (work.unwanted, work.lane, work.record.clone());
         let took_over = work.suspected.is_some() && self.is_head(id);
         if let (Ok(outcome), Some(work)) = (&result, self.work_mut(id)) {
             work.suspected = match outcome {
@@ -118,7 +117,13 @@ impl Engine {
             self.let_others_start(id);
         }
         self.drop_if_unwanted(id);
-        self.dirty.push_back(part);
+        self.stir(lane);
+    }
+
+    fn hold(&mut self, id: WorkId, token: Token, since: Duration, attempts: u32, suspect: bool) {
+        if let Some(work) = self.work_mut(id) {
+            work.hold = Some(Hold { token, since, attempts, suspect, renewing: false });
+        }
     }
 
     /// Somebody else has the ID, or had it and may have died of it (`remaining` is `None`). Not a duplicate: the head of
@@ -129,7 +134,7 @@ impl Engine {
         (work.token, work.hold) = (None, None);
         let asked = work.asked;
         work.asked = asked.saturating_add(u32::from(head));
-        let (part, fingerprint, record) = (work.part, work.fingerprint, work.record.clone());
+        let (fingerprint, record) = (work.fingerprint, work.record.clone());
         match remaining {
             Some(remaining) if head => {
                 self.observer.on_park(&record, Some(remaining));
@@ -138,7 +143,7 @@ impl Engine {
                 let wait = wait.max(Duration::from_millis(1));
                 // The question is asked again under the same ownership, so a twin in this process keeps waiting.
                 self.enter(id, Stage::Parked(self.now + wait));
-                self.parked(part);
+                self.parked(id);
             }
             _ => {
                 self.enter(id, Stage::Queued);

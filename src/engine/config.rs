@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::ConflictPolicy;
+use super::{ConflictPolicy, Order};
 use crate::store::{LeaseTerms, SettingsError};
 
 /// The greatest limit on records in flight: each has a slot, whose number fits into the low bits of a
@@ -28,13 +28,27 @@ pub struct EngineConfig {
     /// Handlers running and completions under way at once, in the whole process: what one crash can repeat.
     /// Default 256; 1 is strict.
     pub max_exposed: usize,
-    /// Records in flight at once, in the whole process. Default 10,000. Two batches of the source may exceed it.
+    /// Records in flight at once, in the whole process. Default 10,000. What the source has on its way may exceed it.
     pub max_in_flight: usize,
-    /// Bytes in flight at once, in the whole process. Default 64 MiB. Two batches of the source may exceed it.
+    /// Bytes in flight at once, in the whole process. Default 64 MiB. What the source has on its way may exceed it.
     pub max_in_flight_bytes: usize,
-    /// How far ahead of its head a lane claims at most; the engine claims less far where handlers are slow.
-    /// Default 1,024.
+    /// Which records are handled one after the other. Default: those of a partition.
+    pub order: Order,
+    /// Calls of the handler running at once in the whole process, where the order is by key or none. Default 64. In the
+    /// order of partitions there is one for each.
+    pub concurrency: usize,
+    /// The same of one partition. Default: no bound of its own.
+    pub partition_concurrency: Option<usize>,
+    /// How many records one call of the handler takes at most. Default 1.
+    pub batch: usize,
+    /// How many records of a partition are claimed at most before their handlers start; the engine claims less far ahead
+    /// where handlers are slow. Default 1,024.
     pub max_claims_ahead: usize,
+    /// How many records of a partition may have been delivered since the first that is not settled: so many are
+    /// remembered, and read again after a crash. Default 10,000.
+    pub max_span: usize,
+    /// After which time without progress a partition is reported. Default 60 s.
+    pub stall_after: Duration,
     /// How often offsets are committed. Default 1 s.
     pub commit_interval: Duration,
     /// After how many settled records of a partition its offset is committed earlier. Default 10,000.
@@ -54,7 +68,13 @@ impl Default for EngineConfig {
             max_exposed: 256,
             max_in_flight: 10_000,
             max_in_flight_bytes: 64 << 20,
+            order: Order::default(),
+            concurrency: 64,
+            partition_concurrency: None,
+            batch: 1,
             max_claims_ahead: 1024,
+            max_span: 10_000,
+            stall_after: Duration::from_secs(60),
             commit_interval: Duration::from_secs(1),
             commit_records: 10_000,
             conflict_policy: ConflictPolicy::default(),
@@ -84,6 +104,10 @@ impl EngineConfig {
             ("max_in_flight", self.max_in_flight),
             ("max_in_flight_bytes", self.max_in_flight_bytes),
             ("commit_records", self.commit_records),
+            ("concurrency", self.concurrency),
+            ("partition_concurrency", self.partition_concurrency.unwrap_or(1)),
+            ("batch", self.batch),
+            ("max_span", self.max_span),
         ] {
             if value == 0 {
                 refuse(setting, "must be at least 1, or nothing could ever be handled");
@@ -98,6 +122,12 @@ impl EngineConfig {
         // Sums of these and of the time since the start must not overflow.
         if self.backoff_cap > LONGEST_TIME {
             refuse("backoff_cap", "must be at most a day");
+        }
+        if self.batch > self.max_exposed {
+            refuse("batch", "must not be greater than max_exposed, or no batch could ever be full");
+        }
+        if self.stall_after.is_zero() || self.stall_after > LONGEST_TIME {
+            refuse("stall_after", "must be longer than zero and at most a day");
         }
         if self.commit_interval.is_zero() || self.commit_interval > LONGEST_TIME {
             refuse("commit_interval", "must be longer than zero and at most a day");

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::record::Offset;
+
 use super::partition::Phase;
 use super::{Action, Assignment, Bug, Engine};
 
@@ -43,6 +45,19 @@ impl Engine {
         self.drains.push(Drain { parts, deadline, kind: Kind::Shutdown });
     }
 
+    /// A record can never be handled: nothing of its partition is handled any more, and nothing skipped.
+    pub(super) fn stop(&mut self, index: usize, offset: Offset, reason: &str) {
+        let Some(part) = self.parts.get_mut(index) else { return };
+        part.phase = Phase::Stopped;
+        let (assignment, paused) = (part.assignment.clone(), std::mem::replace(&mut part.paused, true));
+        self.observer.on_stop(&assignment.partition, offset, reason);
+        self.give_back_all(index);
+        if !paused {
+            self.observer.on_pause(&assignment.partition, true);
+            self.out.push(Action::Pause(assignment));
+        }
+    }
+
     fn find(&self, assignment: &Assignment) -> Option<usize> {
         let index = *self.current.get(&assignment.partition)?;
         self.parts.get(index).filter(|part| part.assignment == *assignment).map(|_| index)
@@ -51,7 +66,7 @@ impl Engine {
     fn begin_drain(&mut self, index: usize) {
         let Some(part) = self.parts.get_mut(index).filter(|part| part.phase != Phase::Closed) else { return };
         part.phase = Phase::Draining;
-        self.give_back_lane(index);
+        self.give_back_all(index);
     }
 
     /// A partition is gone: nothing of it is committed any more, and nobody waits for what still runs.
@@ -69,7 +84,7 @@ impl Engine {
         if self.current.get(&partition) == Some(&index) {
             self.current.remove(&partition);
         }
-        self.give_back_lane(index);
+        self.give_back_all(index);
         self.drop_part_if_over(index);
     }
 

@@ -7,28 +7,30 @@ use crate::record::Origin;
 use crate::store::{Completion, CompletionOutcome, StoreError, Verdict};
 
 use super::claim::LONGEST_URGENT_DELAY;
+use super::lane::LaneIndex;
 use super::work::{Stage, Work};
 use super::{Action, Bug, Engine, WorkId};
 
 impl Engine {
     /// Starts the head of a lane, or lets it wait for its turn.
-    pub(super) fn start_or_wait(&mut self, index: usize, id: WorkId) {
+    pub(super) fn start_or_wait(&mut self, lane: LaneIndex, id: WorkId) {
         if self.work(id).is_some_and(Work::lost_its_claim) {
-            return self.begin_claim(id, true);
+            return self.begin_claim(id);
         }
         if self.needs_refresh(id) {
             return self.refresh(id);
         }
         if let Some(reason) = self.condemned(id) {
-            if let Some(offset) = self.work(id).map(|work| work.record.offset()) {
+            if let Some((index, offset)) = self.work(id).map(|work| (work.part, work.record.offset())) {
                 self.stop(index, offset, &reason);
             }
             return;
         }
-        match self.may_start(id) {
-            true => self.start(id),
-            false => self.starve(index),
+        if !self.may_start(id) {
+            return self.starve(lane);
         }
+        self.start(id);
+        self.start_more(lane);
     }
 
     /// Takes the head of a lane over from an owner that may have died of it, or lets it wait until its handler could
@@ -36,61 +38,19 @@ impl Engine {
     ///
     /// A takeover counts as a start. Claimed while it waits, it would be counted for the crash of another: after
     /// enough crashes a whole process full of innocent suspects would be condemned together with the one to blame.
-    pub(super) fn take_over_or_wait(&mut self, index: usize, id: WorkId) {
+    pub(super) fn take_over_or_wait(&mut self, lane: LaneIndex, id: WorkId) {
         match self.may_start(id) {
-            true => self.begin_claim(id, true),
-            false => self.starve(index),
-        }
-    }
-
-    /// Lets the head of a lane wait for others to end.
-    fn starve(&mut self, index: usize) {
-        if let Some(part) = self.parts.get_mut(index)
-            && !part.starved
-        {
-            part.starved = true;
-            self.starved.push_back(index);
+            true => self.begin_claim(id),
+            false => self.starve(lane),
         }
     }
 
     /// Whether a suspect was taken over more often than a record may be started: then it is not started once more.
-    fn condemned(&self, id: WorkId) -> Option<String> {
+    pub(super) fn condemned(&self, id: WorkId) -> Option<String> {
         let attempts = self.work(id)?.hold.as_ref()?.attempts;
         (attempts > self.config.max_attempts).then(|| {
             format!("its handler was started {attempts} times and more, and each time its process ended or failed")
         })
-    }
-
-    /// Exposed is bounded, and a suspect that was taken over twice runs alone: poison then takes nobody with it.
-    pub(super) fn may_start(&mut self, id: WorkId) -> bool {
-        let alone = self.work(id).is_some_and(Work::runs_alone);
-        match self.alone {
-            Some(other) if other != id => return false,
-            None if alone => self.alone = Some(id),
-            _ => {}
-        }
-        self.exposed < self.config.max_exposed && !(alone && self.running > 0)
-    }
-
-    /// The record does not run alone, or wait for that, any more: others may start.
-    pub(super) fn let_others_start(&mut self, id: WorkId) {
-        if self.alone == Some(id) {
-            self.alone = None;
-            self.wake_starved();
-        }
-    }
-
-    fn start(&mut self, id: WorkId) {
-        let now = self.now;
-        let Some(work) = self.work_mut(id) else { return };
-        // A claim that had to be made anew between two attempts may have found a greater count.
-        work.counted = work.hold.map_or(1, |hold| hold.first_count()).max(work.counted + 1);
-        work.started_at = now;
-        work.cancelled = false;
-        let attempt = work.counted + u32::from(work.hold.is_some_and(|hold| hold.suspect));
-        let record = work.record.clone();
-        self.enter(id, Stage::Running);
-        self.out.push(Action::Start { work: id, record, attempt });
     }
 
     /// A handler ended.
@@ -99,8 +59,8 @@ impl Engine {
         if work.stage != Stage::Running {
             return;
         }
-        let (part, attempt, took, record) =
-            (work.part, work.counted, self.now.saturating_sub(work.started_at), work.record.clone());
+        let (lane, attempt, took, record) =
+            (work.lane, work.counted, self.now.saturating_sub(work.started_at), work.record.clone());
         self.let_others_start(id);
         match result {
             Ok(()) => {
@@ -120,7 +80,7 @@ impl Engine {
                 self.failed(id, kind);
             }
         }
-        self.dirty.push_back(part);
+        self.stir(lane);
     }
 
     /// Decides whether a failed attempt is followed by another. **The one place where a retry is decided.**
@@ -226,23 +186,15 @@ impl Engine {
         while let Some(before) = part.tracker.watermark().filter(|before| by_last && *before < offset) {
             part.tracker.settle(before);
         }
-        if part.tracker.settle(offset) {
-            part.settled += 1;
-            part.settled_since.get_or_insert(now);
-            if part.settled >= every && part.committing.is_none() {
-                self.commit_part(work.part);
-            }
+        if !part.tracker.settle(offset) {
+            return;
         }
-    }
-
-    /// Lets everybody try who waits for others to end.
-    pub(super) fn wake_starved(&mut self) {
-        while let Some(index) = self.starved.pop_front() {
-            if let Some(part) = self.parts.get_mut(index) {
-                part.starved = false;
-                self.dirty.push_back(index);
-            }
+        part.settled += 1;
+        part.settled_since.get_or_insert(now);
+        if part.settled >= every && part.committing.is_none() {
+            self.commit_part(work.part);
         }
+        self.moved(work.part);
     }
 }
 

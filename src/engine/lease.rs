@@ -55,7 +55,7 @@ impl Engine {
         if matches!(result, Ok(RenewOutcome::Renewed)) {
             hold.since = hold.since.max(sent_at);
         }
-        let (part, unwanted, stage) = (work.part, work.unwanted, work.stage.clone());
+        let (lane, unwanted, stage) = (work.lane, work.unwanted, work.stage.clone());
         match (result, stage.clone()) {
             (Ok(RenewOutcome::Renewed), Stage::Refreshing) => {
                 self.enter(id, Stage::Held);
@@ -89,7 +89,7 @@ impl Engine {
             }
         }
         self.drop_if_unwanted(id);
-        self.dirty.push_back(part);
+        self.stir(lane);
     }
 
     /// Looks at every lease of this process.

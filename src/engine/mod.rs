@@ -11,7 +11,9 @@
 //! | duplicate or not | [`Engine::claimed`], in `claim.rs`: only [`ClaimOutcome::Done`](crate::store::ClaimOutcome::Done) settles |
 //! | same ID, other payload | [`Engine::conflicting`], in `conflict.rs` |
 //! | same ID twice in this process | `owners.rs` |
-//! | start the handler or not | [`Engine::pump`], in `lane.rs`, and [`Engine::may_start`], in `handle.rs` |
+//! | claim or not, and when | [`Engine::claim_ahead`], in `advance.rs` |
+//! | start the handler or not | [`Engine::advance`], in `advance.rs`, and [`Engine::may_start`], in `turns.rs` |
+//! | take more records or not | [`Engine::admits`], in `pressure.rs` |
 //! | retry or not | [`Engine::failed`], in `handle.rs` |
 //! | settled or not | [`Engine::settle`], in `handle.rs` |
 //! | commit or not, and which offset | [`Engine::commit_part`], in `commit.rs`; the watermark is `tracker.rs` |
@@ -19,6 +21,8 @@
 //! | revoke, lost, shutdown | `drain.rs` |
 
 mod action;
+mod advance;
+mod arrive;
 mod claim;
 mod commit;
 mod config;
@@ -28,11 +32,15 @@ mod event;
 mod handle;
 mod lane;
 mod lease;
+mod order;
 mod owners;
 mod partition;
 mod planted;
+mod pressure;
 mod release;
+mod stall;
 mod tracker;
+mod turns;
 mod work;
 
 #[cfg(test)]
@@ -51,12 +59,14 @@ use crate::observe::Observer;
 use crate::record::TopicPartition;
 use crate::store::Token;
 
-pub use action::Action;
+pub use action::{Action, Start};
 pub use config::EngineConfig;
 pub use conflict::{ConflictPolicy, MessageConflict};
 pub use event::{Arrival, Assignment, Event, Identified};
+pub use order::Order;
 
 use drain::Drain;
+use lane::{Lane, LaneIndex};
 use owners::Owners;
 use partition::{Part, Phase};
 use planted::Bug;
@@ -86,10 +96,26 @@ pub struct Engine {
     owners: Owners,
     releases: HashMap<Token, PendingRelease>,
     drains: Vec<Drain>,
-    /// Assignments whose lane may be able to move; served before `step` returns.
-    dirty: VecDeque<usize>,
-    /// Assignments whose head waits for others to end, first come first served.
-    starved: VecDeque<usize>,
+    lanes: Slab<Lane>,
+    /// Lanes that may be able to move; served before `step` returns.
+    dirty: VecDeque<LaneIndex>,
+    /// Assignments that may be able to claim ahead, or have to be held back; served before `step` returns.
+    touched: VecDeque<usize>,
+    /// Assignments with a lane whose head waits for its turn; they take turns.
+    waiting: VecDeque<usize>,
+    /// Somebody ended since turns were last given.
+    freed: bool,
+    /// A lane that waited is given its turn.
+    giving: bool,
+    /// The call of the handler that is being filled; it is closed before `step` returns.
+    call: Vec<Start>,
+    last_call: u64,
+    /// Of each call that took more than one record, how many of them have not ended.
+    members: HashMap<u64, usize>,
+    /// Calls of the handler under way.
+    calls: usize,
+    /// Handlers ever started.
+    started: u64,
     /// What is to be looked at again, and when. An entry may be out of date: it is checked when it is due.
     timers: BinaryHeap<Reverse<(Duration, Timer)>>,
     next_scan: Duration,
@@ -127,8 +153,17 @@ impl Engine {
             owners: Owners::default(),
             releases: HashMap::new(),
             drains: Vec::new(),
+            lanes: Slab::new(),
             dirty: VecDeque::new(),
-            starved: VecDeque::new(),
+            touched: VecDeque::new(),
+            waiting: VecDeque::new(),
+            freed: false,
+            giving: false,
+            call: Vec::new(),
+            last_call: 0,
+            members: HashMap::new(),
+            calls: 0,
+            started: 0,
             timers: BinaryHeap::new(),
             next_scan: Duration::ZERO,
             running: 0,
@@ -147,9 +182,7 @@ impl Engine {
         self.now = self.now.max(now);
         std::mem::swap(&mut self.out, actions);
         self.take(event);
-        while let Some(part) = self.dirty.pop_front() {
-            self.pump(part);
-        }
+        self.settle_down();
         self.check_drains();
         std::mem::swap(&mut self.out, actions);
     }
@@ -176,17 +209,8 @@ impl Engine {
         let timer = self.timers.peek().map(|Reverse((at, _))| *at);
         let scan = (!self.works.is_empty()).then_some(self.next_scan);
         let drain = self.drains.iter().map(|drain| drain.deadline).min();
-        [timer, scan, drain, self.next_commit()].into_iter().flatten().min()
-    }
-
-    /// Whether the engine has room for more records; while it has not, the source should wait before it delivers more.
-    pub fn has_room(&self) -> bool {
-        self.in_flight < self.config.max_in_flight && self.bytes < self.config.max_in_flight_bytes
-    }
-
-    /// Records not yet settled or dropped.
-    pub fn in_flight(&self) -> usize {
-        self.in_flight
+        let source = [self.next_commit(), self.next_pause(), self.next_stall()];
+        [timer, scan, drain].into_iter().chain(source).flatten().min()
     }
 
     /// Handlers running and completions under way.
@@ -210,6 +234,8 @@ impl Engine {
             self.scan_leases();
         }
         self.commit_due();
+        self.pauses_due();
+        self.report_stalls();
     }
 
     /// A record's own timer is due: sends again what has to be sent again, or lets its lane look at it.
@@ -220,8 +246,8 @@ impl Engine {
             Stage::Claiming { again_at: Some(at), .. } if at <= now => self.send_claim(id),
             Stage::Completing { again_at: Some(at), .. } if at <= now => self.send_completion(id),
             Stage::Parked(at) | Stage::BackingOff(at) if at <= now => {
-                let part = work.part;
-                self.dirty.push_back(part);
+                let lane = work.lane;
+                self.stir(lane);
             }
             _ => {}
         }
@@ -243,26 +269,33 @@ impl Engine {
     /// Moves a record to another stage and keeps every count that depends on the stage.
     fn enter(&mut self, id: WorkId, stage: Stage) {
         let Some(work) = self.work_mut(id) else { return };
-        let (was_busy, was_exposed, was_running) =
-            (work.holds_up_drain(), work.is_exposed(), work.stage == Stage::Running);
+        let was = Counted::of(work);
         let timer = match &stage {
             Stage::Claiming { again_at, .. } | Stage::Completing { again_at, .. } => *again_at,
             Stage::Parked(at) | Stage::BackingOff(at) => Some(*at),
             _ => None,
         };
         work.stage = stage;
-        let (busy, exposed, running) = (work.holds_up_drain(), work.is_exposed(), work.stage == Stage::Running);
-        let part = work.part;
-        if let Some(part) = self.parts.get_mut(part) {
-            part.busy = part.busy + usize::from(busy) - usize::from(was_busy);
+        let (is, index, call) = (Counted::of(work), work.part, work.call);
+        let change = |count: &mut usize, was: bool, is: bool| *count = *count + usize::from(is) - usize::from(was);
+        if let Some(part) = self.parts.get_mut(index) {
+            change(&mut part.busy, was.busy, is.busy);
+            change(&mut part.claimed, was.claimed, is.claimed);
+            change(&mut part.running, was.running, is.running);
         }
-        self.running = self.running + usize::from(running) - usize::from(was_running);
-        self.exposed = self.exposed + usize::from(exposed) - usize::from(was_exposed);
+        change(&mut self.running, was.running, is.running);
+        change(&mut self.exposed, was.exposed, is.exposed);
         if let Some(at) = timer {
             self.timers.push(Reverse((at, Timer::Work(id))));
         }
-        if was_exposed && !exposed || was_running && !running {
-            self.wake_starved();
+        if was.claimed && !is.claimed {
+            self.touch(index);
+        }
+        if was.running && !is.running {
+            self.leave_call(call);
+        }
+        if was.exposed && !is.exposed {
+            self.freed = true;
         }
     }
 
@@ -278,10 +311,11 @@ impl Engine {
             self.disown(fingerprint, id);
         }
         self.let_others_start(id);
+        self.stir(work.lane);
         if let Some(part) = self.parts.get_mut(work.part) {
             part.in_flight -= 1;
             part.bytes -= size;
-            self.dirty.push_back(work.part);
+            self.touch(work.part);
         }
         self.drop_part_if_over(work.part);
         Some(work)
@@ -291,6 +325,26 @@ impl Engine {
         let over = |part: &Part| part.phase == Phase::Closed && part.in_flight == 0 && part.releasing == 0;
         if self.parts.get(index).is_some_and(over) && !self.drains.iter().any(|drain| drain.parts.contains(&index)) {
             self.parts.remove(index);
+        }
+    }
+}
+
+/// In which counts a record stands.
+#[derive(Clone, Copy)]
+struct Counted {
+    busy: bool,
+    claimed: bool,
+    running: bool,
+    exposed: bool,
+}
+
+impl Counted {
+    fn of(work: &Work) -> Self {
+        Self {
+            busy: work.holds_up_drain(),
+            claimed: work.is_claimed_ahead(),
+            running: work.stage == Stage::Running,
+            exposed: work.is_exposed(),
         }
     }
 }

@@ -54,15 +54,15 @@ impl Engine {
     /// The head of a lane waits for another record of this process: parks the lane, unless the other has started. Then
     /// it ends by itself, so nobody can wait for this lane's claims in a circle; and a producer's retry mostly lies
     /// right behind its original, where parking would give back and take again every claim behind the two.
-    pub(super) fn head_waits(&mut self, index: usize, id: WorkId) {
+    pub(super) fn head_waits(&mut self, id: WorkId) {
         let Some((fingerprint, record)) = self.work(id).and_then(|work| Some((work.fingerprint?, work.record.clone())))
         else {
             return;
         };
         let started = self.owners.of(&fingerprint).and_then(|owner| self.work(owner)).is_some_and(Work::is_exposed);
-        if !started && self.parts.get(index).is_some_and(|part| !part.head_only) {
+        if !started && !self.is_parked(id) {
             self.observer.on_park(&record, None);
-            self.parked(index);
+            self.parked(id);
         }
     }
 
@@ -76,9 +76,7 @@ impl Engine {
     fn try_itself(&mut self, waiting: WorkId) {
         if self.work(waiting).is_some_and(|work| work.stage == Stage::Waiting) {
             self.enter(waiting, Stage::Queued);
-            if let Some(part) = self.work(waiting).map(|work| work.part) {
-                self.dirty.push_back(part);
-            }
+            self.stir_lane_of(waiting);
         }
     }
 

@@ -1,12 +1,13 @@
 //! The state of one assignment of one partition.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use crate::record::Offset;
 
+use super::Assignment;
+use super::lane::{LaneIndex, LaneKey};
 use super::tracker::Tracker;
-use super::{Assignment, WorkId};
 
 /// What an assignment may still do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,22 +22,32 @@ pub(super) enum Phase {
     Closed,
 }
 
-/// One assignment of one partition: its lane, its tracker, its commits.
+/// One assignment of one partition: its lanes, its tracker, its commits.
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) assignment: Assignment,
     pub(super) phase: Phase,
     pub(super) tracker: Tracker,
-    /// Records whose handler has not succeeded yet, in order; those that settled meanwhile are skipped at the head.
-    pub(super) lane: VecDeque<WorkId>,
-    /// How many of the lane, from its head, were claimed or tried.
-    pub(super) cursor: usize,
-    /// How far the lane claims ahead now.
+    /// Its lanes, but for those of one record each.
+    pub(super) lanes: HashMap<LaneKey, LaneIndex>,
+    /// Lanes whose head was never claimed, first come first served.
+    pub(super) heads: VecDeque<LaneIndex>,
+    /// Lanes with something to claim behind the head; they take turns.
+    pub(super) behind: VecDeque<LaneIndex>,
+    /// Lanes whose head waits for its turn to start.
+    pub(super) ready: VecDeque<LaneIndex>,
+    /// It stands in the list of partitions that have such lanes.
+    pub(super) waiting: bool,
+    /// It is to be looked at before the step ends.
+    pub(super) touched: bool,
+    /// How many claims of records that have not started it may have; it grows and shrinks with the pace of handlers.
     pub(super) ahead: usize,
-    /// The head was parked: until it is held or settled, only the head is claimed.
-    pub(super) head_only: bool,
-    /// The head waits for others to end before it may start.
-    pub(super) starved: bool,
+    /// How many it has.
+    pub(super) claimed: usize,
+    /// Handlers running.
+    pub(super) running: usize,
+    /// How many may run at once.
+    pub(super) turns: usize,
     /// Records not yet settled or dropped.
     pub(super) in_flight: usize,
     /// Their bytes.
@@ -46,6 +57,12 @@ pub(super) struct Part {
     /// Releases not yet answered.
     pub(super) releasing: usize,
     pub(super) paused: bool,
+    /// Since when records of it wait for room.
+    pub(super) refused_since: Option<Duration>,
+    /// When it last settled a record, or had none in flight.
+    pub(super) moved_at: Duration,
+    /// When it was last reported to stand still, in this stall.
+    pub(super) stall_told: Option<Duration>,
     /// The greatest offset that was sent for commit.
     pub(super) sent: Option<Offset>,
     /// The commit under way.
@@ -60,21 +77,29 @@ pub(super) struct Part {
 }
 
 impl Part {
-    pub(super) fn new(assignment: Assignment, ahead: usize, now: Duration) -> Self {
+    pub(super) fn new(assignment: Assignment, ahead: usize, turns: usize, now: Duration) -> Self {
         Self {
             assignment,
             phase: Phase::Active,
             tracker: Tracker::default(),
-            lane: VecDeque::new(),
-            cursor: 0,
+            lanes: HashMap::new(),
+            heads: VecDeque::new(),
+            behind: VecDeque::new(),
+            ready: VecDeque::new(),
+            waiting: false,
+            touched: false,
             ahead,
-            head_only: false,
-            starved: false,
+            claimed: 0,
+            running: 0,
+            turns,
             in_flight: 0,
             bytes: 0,
             busy: 0,
             releasing: 0,
             paused: false,
+            refused_since: None,
+            moved_at: now,
+            stall_told: None,
             sent: None,
             committing: None,
             settled: 0,
@@ -82,12 +107,6 @@ impl Part {
             settled_since: None,
             covers_since: None,
         }
-    }
-
-    /// Removes the head of the lane.
-    pub(super) fn pop_head(&mut self) {
-        self.lane.pop_front();
-        self.cursor = self.cursor.saturating_sub(1);
     }
 
     /// The offset to commit now, where that would move the commit forward.

@@ -79,11 +79,11 @@ impl Engine {
         let Some(pending) = self.releases.remove(&token) else { return };
         if let Some(part) = self.parts.get_mut(pending.part) {
             part.releasing = part.releasing.saturating_sub(1);
-            self.dirty.push_back(pending.part);
         }
         if self.work(pending.work).is_some_and(|work| work.stage == Stage::Releasing) {
             self.enter(pending.work, Stage::Queued);
             self.disown(pending.release.lease.fingerprint, pending.work);
+            self.stir_lane_of(pending.work);
         }
         self.drop_part_if_over(pending.part);
     }
@@ -96,11 +96,9 @@ impl Engine {
         self.out.push(Action::Release(pending.release.clone()));
     }
 
-    /// Gives back everything of a lane that has not started, and forgets it: its offsets stay unsettled.
-    pub(super) fn give_back_lane(&mut self, index: usize) {
-        let Some(part) = self.parts.get_mut(index) else { return };
-        part.cursor = 0;
-        for id in std::mem::take(&mut part.lane) {
+    /// Gives back everything of a partition that has not started, and forgets it: its offsets stay unsettled.
+    pub(super) fn give_back_all(&mut self, index: usize) {
+        for id in self.drop_lanes(index) {
             self.give_back(id);
             self.drop_if_unwanted(id);
         }

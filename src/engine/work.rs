@@ -8,6 +8,7 @@ use crate::record::Record;
 use crate::store::{GivenBack, Lease, MessageDetails, Token};
 
 use super::WorkId;
+use super::lane::LaneIndex;
 
 /// Where a record stands. The arrows are in the methods of `Engine`; each names its cause.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +87,7 @@ pub(super) struct Work {
     pub(super) message: Option<Arc<MessageDetails>>,
     /// Index of its assignment's state.
     pub(super) part: usize,
+    pub(super) lane: LaneIndex,
     pub(super) stage: Stage,
     /// The token of the claim under way, or of the one that is held.
     pub(super) token: Option<Token>,
@@ -106,12 +108,19 @@ pub(super) struct Work {
     pub(super) started_at: Duration,
     /// Whether the handler was told that the lease is lost.
     pub(super) cancelled: bool,
+    /// The call of the handler that it was last part of.
+    pub(super) call: u64,
 }
 
 impl Work {
     /// Whether the lease was found to be gone between two attempts.
     pub(super) fn lost_its_claim(&self) -> bool {
         self.fingerprint.is_some() && self.hold.is_none()
+    }
+
+    /// Whether its claim was taken over from an owner whose lease ran out.
+    pub(super) fn is_taken_over(&self) -> bool {
+        self.hold.is_some_and(|hold| hold.suspect)
     }
 
     /// Whether its handler must run alone: it was, or would be, taken over for the second time or more.
@@ -139,6 +148,12 @@ impl Work {
     /// The lease of its ID under a token.
     pub(super) fn lease(&self, token: Token) -> Option<Lease> {
         self.fingerprint.map(|fingerprint| Lease { fingerprint, token })
+    }
+
+    /// Whether it is claimed, or about to be, and its handler has not started: what a partition may have of these is bounded.
+    pub(super) fn is_claimed_ahead(&self) -> bool {
+        let claimed = matches!(self.stage, Stage::Claiming { .. } | Stage::Held | Stage::Refreshing);
+        claimed && self.fingerprint.is_some()
     }
 
     /// Whether its handler has started and not yet ended in a recorded effect or a failure: what a crash can repeat.

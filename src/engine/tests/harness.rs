@@ -114,6 +114,8 @@ pub(super) struct Bench {
     renewals: Vec<Asked<Lease>>,
     releases: Vec<Release>,
     running: Vec<(WorkId, Record, u32)>,
+    /// The letters of each call that takes many.
+    pub(super) calls: Vec<String>,
     cancelled: Vec<WorkId>,
     committing: Vec<(Assignment, Offset)>,
     pub(super) paused: Vec<Assignment>,
@@ -142,6 +144,7 @@ impl Bench {
             renewals: Vec::new(),
             releases: Vec::new(),
             running: Vec::new(),
+            calls: Vec::new(),
             cancelled: Vec::new(),
             committing: Vec::new(),
             paused: Vec::new(),
@@ -157,7 +160,11 @@ impl Bench {
         for action in actions {
             match action {
                 Action::Claim { work, claim } => self.claims.push(Asked { work, sent_at, what: claim }),
-                Action::Start { work, record, attempt } => self.running.push((work, record, attempt)),
+                Action::Start(Start { work, record, attempt }) => self.running.push((work, record, attempt)),
+                Action::StartBatch(starts) => {
+                    self.calls.push(starts.iter().map(|start| letter(&start.record)).collect());
+                    self.running.extend(starts.into_iter().map(|start| (start.work, start.record, start.attempt)));
+                }
                 Action::Cancel { work } => self.cancelled.push(work),
                 Action::Complete { work, completion } => {
                     self.completions.push(Asked { work, sent_at, what: completion });
@@ -222,6 +229,19 @@ impl Bench {
     pub(super) fn deliver(&mut self, assignment: &Assignment, ids: &str) {
         let next = self.next.entry(assignment.clone()).or_insert(0);
         let arrivals = (*next..).zip(ids.chars()).map(|(at, id)| Self::arrival(assignment, at, id)).collect();
+        *next += ids.len() as Offset;
+        self.feed(Event::Records { assignment: assignment.clone(), arrivals });
+    }
+
+    /// As `deliver`, each record with a key of one letter; a space stands for none.
+    pub(super) fn deliver_keyed(&mut self, assignment: &Assignment, ids: &str, keys: &str) {
+        let next = self.next.entry(assignment.clone()).or_insert(0);
+        let arrivals = (*next..).zip(ids.chars().zip(keys.chars())).map(|(at, (id, key))| {
+            let record = Record::builder(assignment.partition.clone(), at).payload(id.to_string());
+            let record = if key == ' ' { record } else { record.key(key.to_string()) };
+            Arrival { record: record.build(), ..Self::arrival(assignment, at, id) }
+        });
+        let arrivals = arrivals.collect();
         *next += ids.len() as Offset;
         self.feed(Event::Records { assignment: assignment.clone(), arrivals });
     }

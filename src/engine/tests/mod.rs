@@ -7,6 +7,7 @@ mod drains;
 mod handlers;
 mod harness;
 mod leases;
+mod orders;
 mod pauses;
 mod sim;
 mod suspects;

@@ -113,12 +113,12 @@ impl World {
 
     pub(super) fn poll(&mut self, at: usize) {
         let now = self.now;
-        let worker = &self.workers[at];
-        let room = worker.engine.has_room();
-        let ready: Vec<usize> = worker
-            .owned
+        let local = self.workers[at].local(now);
+        let Worker { engine, owned, .. } = &mut self.workers[at];
+        let ready: Vec<usize> = owned
             .iter()
-            .filter(|(_, owned)| room && !owned.revoking && !owned.paused && !owned.fetched)
+            .filter(|(_, owned)| !owned.revoking && !owned.paused && !owned.fetched)
+            .filter(|(_, owned)| engine.admits(local, &owned.assignment))
             .filter(|(partition, owned)| {
                 self.plan.log[**partition].get(owned.position).is_some_and(|entry| entry.at <= now)
             })

@@ -2,7 +2,7 @@
 
 use rand::Rng;
 
-use super::super::super::{Action, Assignment, Event};
+use super::super::super::{Action, Assignment, Event, Start};
 use super::client::Ask;
 use super::eyes::Seen;
 use super::facts::Sometimes;
@@ -186,7 +186,10 @@ impl World {
                 let (id, token) = (id_of(&claim.lease), claim.lease.token);
                 self.ask(who, id, token, Ask::Claim { work, takes_over: claim.takes_over, sent_at });
             }
-            Action::Start { work, record, attempt } => self.start(who, work, &record, attempt),
+            Action::Start(Start { work, record, attempt }) => self.start(who, work, &record, attempt),
+            Action::StartBatch(starts) => {
+                starts.into_iter().for_each(|each| self.start(who, each.work, &each.record, each.attempt));
+            }
             Action::Cancel { work } => {
                 if let Some(run) = self.workers[who].runs.get(&work)
                     && !run.effect

@@ -174,16 +174,16 @@ impl Worker {
             engine.work(engine.owners.of(&work.fingerprint?)?)
         };
         let has_behind = |lane: &VecDeque<WorkId>, id: WorkId| lane.iter().skip(1).any(|other| *other == id);
-        engine.parts.iter().filter(|(_, part)| part.head_only).any(|(_, part)| {
-            let Some(wanted) = part.lane.front().and_then(owner_of) else { return false };
-            let Some(other) = engine.parts.get(wanted.part) else { return false };
-            has_behind(&other.lane, wanted.id)
+        engine.lanes.iter().filter(|(_, lane)| lane.head_only).any(|(_, lane)| {
+            let Some(wanted) = lane.works.front().and_then(owner_of) else { return false };
+            let Some(other) = engine.lanes.get(wanted.lane.0) else { return false };
+            has_behind(&other.works, wanted.id)
                 && other
-                    .lane
+                    .works
                     .iter()
                     .take_while(|id| **id != wanted.id)
                     .filter_map(owner_of)
-                    .any(|owner| has_behind(&part.lane, owner.id))
+                    .any(|owner| has_behind(&lane.works, owner.id))
         })
     }
 }
