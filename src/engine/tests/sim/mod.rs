@@ -4,12 +4,14 @@
 //! `HAPAX_SIM_SCHEDULES` sets how many schedules run; `HAPAX_SIM_SEED` runs one, and prints its trace if it fails;
 //! `HAPAX_SIM_SUMMARY=1` fails at the end with the numbers.
 
+mod call;
 mod check;
 mod client;
 mod eyes;
 mod facts;
 mod group;
 mod handlers;
+mod happening;
 mod plan;
 mod planted;
 mod process;

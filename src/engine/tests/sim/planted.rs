@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::super::super::Bug;
-use super::client::StoreBug;
+use super::call::StoreBug;
 use super::run;
 use super::world::Flaw::{self, Engine, Store};
 

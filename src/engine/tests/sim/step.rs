@@ -3,7 +3,7 @@
 use rand::Rng;
 
 use super::super::super::{Action, Assignment, Event, Start};
-use super::client::Ask;
+use super::call::Ask;
 use super::eyes::Seen;
 use super::facts::Sometimes;
 use super::plan::{MS, What};

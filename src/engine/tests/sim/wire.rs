@@ -2,7 +2,7 @@
 
 use rand::Rng;
 
-use super::client::{Ask, Call, unknown};
+use super::call::{Ask, Call, unknown};
 use super::facts::Sometimes;
 use super::plan::{LEASE, MS, What};
 use super::store::{Held, Id};

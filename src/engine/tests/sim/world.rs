@@ -8,129 +8,17 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use slab::Slab;
 
-use super::super::super::{Assignment, Bug, Event, WorkId};
-use super::client::{Call, StoreBug};
+use super::super::super::{Bug, Event};
+use super::call::{Call, StoreBug};
 use super::facts::{Counts, Facts, TokenFact};
 use super::group::Group;
-use super::plan::{Conduct, Fault, GRACE, HEAL, LEASE, MS, Plan};
+pub(super) use super::happening::Ev;
+use super::plan::{Conduct, GRACE, HEAL, LEASE, MS, Plan};
 use super::slices::WINDOW;
 use super::store::{Id, Server};
 use super::worker::{Asked, Owned, Worker};
 use crate::id::Fingerprint;
-use crate::observe::FailureKind;
-use crate::record::Offset;
 use crate::store::Token;
-
-#[derive(Debug)]
-pub(super) enum Ev {
-    /// The next commands of a call reach the store.
-    Execute {
-        call: usize,
-    },
-    /// The answer of one of its legs reaches the worker.
-    Answer {
-        call: usize,
-    },
-    /// The lease of a done ID is deleted.
-    Delete {
-        id: Id,
-    },
-    /// What a claim took before it found its ID done is given back.
-    GiveBack {
-        id: Id,
-        token: Token,
-    },
-    Deliver {
-        to: usize,
-        event: Event,
-    },
-    Assign {
-        to: usize,
-        assigned: Vec<(usize, Assignment, usize)>,
-    },
-    Revoke {
-        to: usize,
-        assignments: Vec<Assignment>,
-    },
-    Lose {
-        to: usize,
-        assignments: Vec<Assignment>,
-    },
-    Records {
-        to: usize,
-        partition: usize,
-        assignment: Assignment,
-        from: usize,
-        count: usize,
-    },
-    Effect {
-        at: usize,
-        work: WorkId,
-        run: u64,
-    },
-    End {
-        at: usize,
-        work: WorkId,
-        run: u64,
-        result: Result<(), FailureKind>,
-    },
-    Die {
-        at: usize,
-        work: WorkId,
-        run: u64,
-    },
-    Tick {
-        at: usize,
-    },
-    Poll {
-        at: usize,
-    },
-    Rejoin {
-        who: usize,
-    },
-    Commit {
-        from: usize,
-        assignment: Assignment,
-        offset: Offset,
-    },
-    RevokeDone {
-        from: usize,
-        assignments: Vec<Assignment>,
-    },
-    Missed {
-        who: usize,
-    },
-    Launch {
-        slot: usize,
-    },
-    Fault(Fault),
-    StoreUp,
-    /// The store has memory again.
-    StoreRoom,
-    /// A slice fills up.
-    Grow,
-}
-
-impl Ev {
-    /// The process that this happens in; nothing happens in a dead one, and later in one that stands still.
-    fn process(&self, calls: &Slab<Call>) -> Option<usize> {
-        match self {
-            Self::Answer { call } => calls.get(*call).map(|call| call.from),
-            Self::Deliver { to, .. }
-            | Self::Assign { to, .. }
-            | Self::Revoke { to, .. }
-            | Self::Lose { to, .. }
-            | Self::Records { to, .. } => Some(*to),
-            Self::Effect { at, .. }
-            | Self::End { at, .. }
-            | Self::Die { at, .. }
-            | Self::Tick { at }
-            | Self::Poll { at }
-            | Self::Rejoin { who: at } => Some(*at),
-            _ => None,
-        }
-    }
-}
 
 /// A planted mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
