@@ -3,7 +3,7 @@
 use super::lane::{LaneIndex, LaneKey};
 use super::partition::Phase;
 use super::work::{Stage, Work};
-use super::{Engine, WorkId};
+use super::{Bug, Engine, WorkId};
 
 impl Engine {
     /// A lane may be able to move: it is looked at before the step ends.
@@ -170,9 +170,10 @@ impl Engine {
     /// Without this two workers deadlock: A's lane holds y, x, B's x, y; A claimed x ahead, B y, and each waits for the
     /// other's. Without the second half both would give back and take again for ever.
     pub(super) fn parked(&mut self, id: WorkId) {
+        let (kept, again) = (self.planted(Bug::KeptBehindParked), self.planted(Bug::TakenAgainAtOnce));
         let Some(lane) = self.lane_of(id).filter(|lane| !lane.head_only) else { return };
-        lane.head_only = true;
-        let tried = lane.cursor.min(lane.works.len());
+        lane.head_only = !again;
+        let tried = if kept { 0 } else { lane.cursor.min(lane.works.len()) };
         lane.cursor = 1;
         let behind: Vec<WorkId> = lane.works.range(1.min(tried)..tried).copied().collect();
         behind.into_iter().for_each(|id| self.give_back(id));

@@ -6,7 +6,7 @@ use crate::observe::DuplicateBy;
 use crate::store::{Claim, ClaimOutcome, StoreError, Token};
 
 use super::work::{Hold, Stage, Work};
-use super::{Action, Engine, WorkId};
+use super::{Action, Bug, Engine, WorkId};
 
 /// The delay before a claim without an answer is sent again for the first time; it doubles.
 const FIRST_DELAY: Duration = Duration::from_millis(20);
@@ -23,6 +23,9 @@ impl Engine {
     pub(super) fn begin_claim(&mut self, id: WorkId) {
         let Some(fingerprint) = self.work(id).and_then(|work| work.fingerprint) else { return };
         if !self.owners.take(fingerprint, id) {
+            if self.planted(Bug::TwinSettledEarly) {
+                return self.settle_duplicate(id, DuplicateBy::Process, None);
+            }
             self.let_others_start(id);
             self.enter(id, Stage::Waiting);
             if self.is_head(id) {
@@ -48,7 +51,7 @@ impl Engine {
         let tries = tries + 1;
         let Some(lease) = work.lease(token) else { return };
         // A takeover counts as a start, so only a known suspect is taken over, and only when its handler starts directly.
-        let takes_over = head && work.suspected.is_some();
+        let takes_over = (head && work.suspected.is_some()) || self.planted(Bug::CountedAhead);
         let claim = Claim { lease, takes_over, origin: work.record.origin(), message: work.message.clone() };
         self.enter(id, Stage::Claiming { again_at: None, tries });
         self.out.push(Action::Claim { work: id, claim });
@@ -92,6 +95,9 @@ impl Engine {
                 self.settle_duplicate(id, by, first.as_ref());
             }
             Ok(ClaimOutcome::Conflict { first }) => self.conflicting(id, first),
+            Ok(ClaimOutcome::InFlight { .. }) if self.planted(Bug::InFlightSettled) => {
+                self.settle_duplicate(id, DuplicateBy::Store, None);
+            }
             Ok(ClaimOutcome::InFlight { remaining }) => self.in_flight_elsewhere(id, Some(remaining)),
             // A takeover is not answered so; if it is, ask again in a while rather than at once.
             Ok(ClaimOutcome::Suspect { .. }) if took_over => self.in_flight_elsewhere(id, Some(LONGEST_DELAY)),

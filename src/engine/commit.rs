@@ -5,13 +5,14 @@ use std::time::Duration;
 use crate::record::Offset;
 
 use super::partition::Phase;
-use super::{Action, Assignment, Engine};
+use super::{Action, Assignment, Bug, Engine};
 
 impl Engine {
     /// Commits the watermark of an assignment, where that moves the commit forward. **The one place that commits.**
     pub(super) fn commit_part(&mut self, index: usize) {
         let now = self.now;
-        let Some(part) = self.parts.get_mut(index).filter(|part| part.phase != Phase::Closed) else { return };
+        let anyhow = self.planted(Bug::CommitAfterRevoke);
+        let Some(part) = self.parts.get_mut(index).filter(|part| part.phase != Phase::Closed || anyhow) else { return };
         let Some(offset) = part.uncommitted() else { return };
         part.sent = Some(offset);
         part.committing = Some(offset);

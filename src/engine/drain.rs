@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::record::Offset;
 
 use super::partition::Phase;
-use super::{Action, Assignment, Engine};
+use super::{Action, Assignment, Bug, Engine};
 
 /// Partitions that end together.
 #[derive(Debug)]
@@ -116,7 +116,9 @@ impl Engine {
     }
 
     fn is_drained(&self, index: usize) -> bool {
+        let claims_only = || !self.works.iter().any(|(_, work)| work.part == index && work.is_exposed());
         self.parts.get(index).is_none_or(|part| part.phase == Phase::Closed || part.is_drained())
+            || (self.planted(Bug::UnassignEarly) && claims_only())
     }
 
     /// The consumer ends when nothing is under way any more, commits, claims and work of older epochs included, or at the

@@ -10,16 +10,19 @@
 //! Only what is held is sent elsewhere: a record whose lease ran out meanwhile is claimed again first, and may turn out to
 //! be handled.
 
-use crate::observe::FailureKind;
+use crate::observe::{FailureKind, Outcome};
 
 use super::partition::Phase;
 use super::share::TooMany;
 use super::work::Stage;
-use super::{Destination, Engine, WorkId};
+use super::{Bug, Destination, Engine, WorkId};
 
 impl Engine {
     /// Decides what follows a failed attempt. **The one place where a retry is decided.**
     pub(super) fn failed(&mut self, id: WorkId, kind: FailureKind) {
+        if self.planted(Bug::PastFailed) {
+            return self.settle(id, Outcome::Handled);
+        }
         let (first, cap) = (self.config.backoff_first, self.config.backoff_cap);
         let Some(work) = self.work_mut(id) else { return };
         let tries = match kind {

@@ -9,7 +9,7 @@ use crate::store::{Completion, CompletionOutcome, StoreError, Verdict};
 use super::claim::LONGEST_URGENT_DELAY;
 use super::lane::LaneIndex;
 use super::work::{Stage, Work};
-use super::{Action, Engine, WorkId};
+use super::{Action, Bug, Engine, WorkId};
 
 impl Engine {
     /// Starts the head of a lane, or lets it wait for its turn.
@@ -56,6 +56,9 @@ impl Engine {
             Ok(()) => {
                 self.observer.on_handled(&record, attempt, took);
                 self.complete(id);
+                if self.planted(Bug::ReleaseAfterComplete) {
+                    self.release_anyhow(id);
+                }
             }
             Err(kind) => {
                 self.observer.on_failure(&record, attempt, kind);
@@ -110,6 +113,9 @@ impl Engine {
                 }
                 self.settle(id, settles_as);
             }
+            Err(_) if self.planted(Bug::CompletionGivenUp) && hold.since + self.config.surely_held() <= self.now => {
+                self.settle(id, Outcome::Handled);
+            }
             Err(error) => {
                 self.observer.on_store_error("complete", &error);
                 let delay = self.delay(Duration::from_millis(20), LONGEST_URGENT_DELAY, sendings);
@@ -136,8 +142,11 @@ impl Engine {
         self.share.settled(outcome);
         self.observer.on_settle(&work.record, outcome, self.now.saturating_sub(work.arrived_at));
         let (offset, now) = (work.record.offset(), self.now);
-        let every = self.config.commit_records;
+        let (every, by_last) = (self.config.commit_records, self.planted(Bug::ByLastSuccess));
         let Some(part) = self.parts.get_mut(work.part) else { return };
+        while let Some(before) = part.tracker.watermark().filter(|before| by_last && *before < offset) {
+            part.tracker.settle(before);
+        }
         if !part.tracker.settle(offset) {
             return;
         }

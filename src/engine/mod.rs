@@ -40,6 +40,7 @@ mod letters;
 mod order;
 mod owners;
 mod partition;
+mod planted;
 mod pressure;
 mod release;
 mod share;
@@ -74,6 +75,7 @@ use drain::Drain;
 use lane::{Lane, LaneIndex};
 use owners::Owners;
 use partition::{Part, Phase};
+use planted::Bug;
 use release::PendingRelease;
 use share::Share;
 use work::{Stage, Work};
@@ -135,6 +137,8 @@ pub struct Engine {
     /// Records dropped without an outcome in this step, per partition.
     given_back: Vec<(TopicPartition, usize)>,
     shutting_down: bool,
+    #[cfg(test)]
+    planted: Option<Bug>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -181,6 +185,8 @@ impl Engine {
             share: Share::default(),
             given_back: Vec::new(),
             shutting_down: false,
+            #[cfg(test)]
+            planted: None,
         }
     }
 

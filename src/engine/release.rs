@@ -10,7 +10,7 @@ use crate::store::{GivenBack, Release, ReleaseOutcome, StoreError, Token};
 use super::claim::LONGEST_DELAY;
 use super::partition::Phase;
 use super::work::{Stage, Work};
-use super::{Action, Engine, Timer, WorkId};
+use super::{Action, Bug, Engine, Timer, WorkId};
 
 /// A release that was sent and not answered. Its token is never used again.
 #[derive(Debug)]
@@ -41,9 +41,10 @@ impl Engine {
 
     pub(super) fn send_first_release(&mut self, id: WorkId, token: Token) {
         let (now, terms, limit) = (self.now, self.config.terms, self.config.max_attempts);
+        let forgets = self.planted(Bug::CountForgotten);
         let Some(work) = self.work_mut(id) else { return };
         let Some(lease) = work.lease(token) else { return };
-        let given_back = work.given_back(limit);
+        let given_back = if forgets { GivenBack::Unstarted } else { work.given_back(limit) };
         // Only a claim that is known to have found nothing leaves nothing behind.
         let leaves_nothing = given_back == GivenBack::Unstarted && work.hold.is_some_and(|hold| hold.attempts == 0);
         (work.token, work.hold, work.suspected, work.unwanted) = (None, None, None, false);

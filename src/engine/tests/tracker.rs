@@ -1,10 +1,14 @@
 //! The watermark: what was delivered and is not settled yet.
+//!
+//! What concerns a tracker and more than it is tested beside that: what settles during a commit, and a refused one, in
+//! `commits.rs`; work of an old epoch in `drains.rs`; a stuck record that holds the source back in `pauses.rs`.
 
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
 use super::super::tracker::{Regression, Tracker};
+use super::harness::*;
 use crate::record::Offset;
 
 fn delivered(offsets: &[Offset]) -> Tracker {
@@ -46,6 +50,36 @@ fn gaps_of_compaction_and_transaction_markers_hold_nothing_back() {
 fn the_first_delivery_may_be_anywhere() {
     // Retention may have removed what was committed; a group that never committed begins where it is told.
     assert_eq!(delivered(&[1_000_000]).watermark(), Some(1_000_000));
+}
+
+#[test]
+fn retention_may_remove_what_was_due_next() {
+    let mut tracker = delivered(&[4, 5]);
+    tracker.settle(5);
+    tracker.deliver(1_000_000).expect("ascending");
+    assert_eq!(tracker.watermark(), Some(4), "what was delivered before is not removed by that");
+    tracker.settle(4);
+    assert_eq!(tracker.watermark(), Some(1_000_000));
+}
+
+/// Somebody reset the group's offsets: the next assignment begins behind what was committed, and commits from there.
+#[test]
+fn an_assignment_after_a_rewind_starts_anew() {
+    let mut bench = Bench::new();
+    let before = bench.assign(0);
+    bench.deliver_at(&before, 50, "x");
+    bench.claimed("x");
+    bench.whole("x");
+    bench.pass(ms(1000));
+    assert_eq!(bench.committing(), "0:51");
+    bench.committed();
+    bench.lose(&before);
+    let rewound = bench.assign(0);
+    bench.deliver_at(&rewound, 7, "yz");
+    bench.claimed("yz");
+    bench.whole("y");
+    bench.pass(ms(1000));
+    assert_eq!(bench.committing(), "0:8");
 }
 
 #[test]

@@ -4,10 +4,10 @@ use super::super::super::*;
 use super::facts::Sometimes;
 use super::plan::What;
 use super::store::id_of;
-use super::worker::{Answer, Asked};
+use super::worker::{Answer, Asked, Worker};
 use super::world::{World, register};
 use crate::record::Offset;
-use crate::store::Claim;
+use crate::store::{Claim, Token};
 
 impl World {
     /// Whether a record's effect happened, by the effects themselves.
@@ -37,21 +37,22 @@ impl World {
         let token = claim.lease.token;
         let (partition, offset) = (claim.origin.partition.partition(), claim.origin.offset);
         if self.workers[who].released.contains(&token) {
-            return self.fail(format!("w{who} uses {token:?} again after its release"));
+            return self.fail(format!("I7: w{who} uses {token:?} again after its release"));
         }
         let id = What::Id(id_of(&claim.lease));
         if self.workers[who].runs.values().any(|run| run.what == id && run.effect) {
-            return self.fail(format!("w{who} claims {id:?}, whose effect it knows of"));
+            return self.fail(format!("I3: w{who} claims {id:?}, whose effect it knows of"));
         }
         let log = &self.plan.log[partition as usize];
         let index = log.iter().position(|entry| entry.offset == offset).expect("in the log");
         if claim.takes_over
             && let Some(before) = self.unhandled_before(partition as usize, index)
         {
-            return self.fail(format!("w{who} takes {partition}@{offset} over before {before} was handled"));
+            return self.fail(format!("I10: w{who} takes {partition}@{offset} over before {before} was handled"));
         }
-        if self.workers[who].parked.get(&partition).is_some_and(|parked| offset > *parked) {
-            return self.fail(format!("w{who} claims {partition}@{offset} behind a parked head"));
+        let parked = self.workers[who].parked.get(&partition).is_some_and(|parked| offset > *parked);
+        if parked && !self.workers[who].just_parked.contains(&partition) {
+            return self.fail(format!("I9: w{who} claims {partition}@{offset} behind a parked head"));
         }
         let worker = &mut self.workers[who];
         worker.token_of.insert(work, token);
@@ -60,7 +61,7 @@ impl World {
             return;
         }
         let Some(owned) = worker.owned.get(&(partition as usize)) else {
-            return self.fail(format!("w{who} claims for {partition}, which it does not have"));
+            return self.fail(format!("I8: w{who} claims for {partition}, which it does not have"));
         };
         let assignment = owned.assignment.clone();
         let asked = Asked { assignment, partition, offset, answer: Answer::Awaited, was_unknown: false };
@@ -69,49 +70,90 @@ impl World {
         }
     }
 
+    /// A record settles as a duplicate only where its ID was recorded as done before.
+    pub(super) fn check_duplicate(&mut self, who: usize, partition: i32, offset: Offset) {
+        let entry = self.plan.log[partition as usize].iter().find(|entry| entry.offset == offset);
+        let Some(What::Id(id)) = entry.map(|entry| entry.what) else { return };
+        if !self.facts.fates.get(&id).is_some_and(|fate| fate.done) {
+            self.fail(format!("I4: w{who} settles {partition}@{offset} as a duplicate of {id}, which was never done"));
+        }
+    }
+
+    /// Nothing is given back after its effect: its completion is on its way.
+    pub(super) fn check_give_back(&mut self, who: usize, token: Token) {
+        let worker = &self.workers[who];
+        if worker.runs.iter().any(|(work, run)| run.effect && worker.token_of.get(work) == Some(&token)) {
+            self.fail(format!("I7: w{who} gives {token:?} back after its effect"));
+        }
+    }
+
+    /// Two handlers of one ID run at the same time only if the lease of one ran out, by the store's clock.
+    pub(super) fn check_overlap(&mut self, who: usize, work: WorkId, what: What) {
+        let What::Id(id) = what else { return };
+        let lost = self.facts.fates.get(&id).is_some_and(|fate| fate.losses > 0);
+        let now = self.now;
+        let valid = |worker: &Worker, work: &WorkId| {
+            let fact = worker.token_of.get(work).and_then(|token| self.facts.tokens.get(token));
+            fact.is_some_and(|fact| fact.valid_until > now)
+        };
+        let mine = valid(&self.workers[who], &work);
+        let others = self.workers.iter().enumerate().filter(|(other, worker)| *other != who && worker.alive);
+        let mut overlaps = others.flat_map(|(other, worker)| {
+            let runs = worker.runs.iter().filter(|(_, run)| run.what == what && !run.ended);
+            runs.map(move |(work, _)| (other, valid(worker, work)))
+        });
+        let Some((other, theirs)) = overlaps.next() else { return };
+        drop(overlaps);
+        self.counts.reached(Sometimes::Overlap);
+        if mine && theirs && !lost {
+            self.fail(format!("I5: w{who} starts {id} while w{other} handles it, and both leases hold"));
+        }
+    }
+
     pub(super) fn check_start(&mut self, who: usize, partition: usize, index: usize, alone: bool) {
         let worker = &self.workers[who];
         let (exposed, bound) = (worker.runs.len() + 1, self.plan.config.max_exposed);
         let at = format!("w{who} starts {partition}@{}", self.plan.log[partition][index].offset);
         if exposed > bound {
-            return self.fail(format!("{at} with {exposed} exposed, {bound} at most"));
+            return self.fail(format!("I3: {at} with {exposed} exposed, {bound} at most"));
         }
         if worker.owned.get(&partition).is_none_or(|owned| owned.revoking) {
-            return self.fail(format!("{at} of a partition that it does not have any more"));
+            return self.fail(format!("I8: {at} of a partition that it does not have any more"));
         }
         let what = self.plan.log[partition][index].what;
         if matches!(what, What::Id(_)) && worker.runs.values().any(|run| run.what == what) {
-            return self.fail(format!("{at} while it handles the same ID"));
+            return self.fail(format!("I5: {at} while it handles the same ID"));
         }
         if worker.runs.values().any(|run| !run.ended && (run.alone || alone)) {
-            return self.fail(format!("{at} beside a suspect that has to run alone"));
+            return self.fail(format!("I10: {at} beside a suspect that has to run alone"));
         }
         if let Some(before) = self.unhandled_before(partition, index) {
             let before = self.plan.log[partition][before].offset;
-            self.fail(format!("{at} before {before} was handled"));
+            self.fail(format!("I6: {at} before {before} was handled"));
         }
     }
 
     pub(super) fn check_commit(&mut self, who: usize, assignment: &Assignment, offset: Offset) {
         let partition = assignment.partition.partition() as usize;
         if self.workers[who].closed.contains(assignment) {
-            return self.fail(format!("w{who} commits {assignment:?} after it was given up"));
+            return self.fail(format!("I8: w{who} commits {assignment:?} after it was given up"));
         }
         let log = &self.plan.log[partition];
         let end = log.partition_point(|entry| entry.offset < offset);
         if let Some(lost) = (0..end).find(|index| !self.has_effect(partition, *index)) {
             let lost = log[lost].offset;
-            return self.fail(format!("LOST: w{who} commits {partition} up to {offset}, {lost} was never handled"));
+            return self.fail(format!("I1: LOST: w{who} commits {partition} up to {offset}, {lost} was never handled"));
         }
         if let Some(early) = (0..end).find(|index| !self.is_over(partition, *index)) {
             let early = log[early].offset;
-            return self.fail(format!("w{who} commits {partition} up to {offset}, {early} is not recorded as done"));
+            return self
+                .fail(format!("I2: w{who} commits {partition} up to {offset}, {early} is not recorded as done"));
         }
         let before = self.workers[who].commits.insert(assignment.clone(), (offset, false));
         if let Some((before, refused)) = before
             && (offset < before || (offset == before && !refused))
         {
-            self.fail(format!("w{who} commits {partition} up to {offset} after {before}"));
+            self.fail(format!("I2: w{who} commits {partition} up to {offset} after {before}"));
         }
     }
 
@@ -128,7 +170,7 @@ impl World {
         let over = worker.revoke_deadlines.iter().any(|(parts, deadline)| parts == assignments && *deadline <= now);
         if early && !over {
             let what = format!("{:?} {:?} {:?}", worker.runs, worker.asked, worker.releasing);
-            self.fail(format!("w{who} gives {assignments:?} back while something of it is under way: {what}"));
+            self.fail(format!("I8: w{who} gives {assignments:?} back while something of it is under way: {what}"));
         }
     }
 
@@ -137,7 +179,7 @@ impl World {
         let worker = &self.workers[who];
         if worker.engine.exposed() != worker.runs.len() {
             let (counted, real) = (worker.engine.exposed(), worker.runs.len());
-            return self.fail(format!("w{who} counts {counted} exposed, {real} are"));
+            return self.fail(format!("I3: w{who} counts {counted} exposed, {real} are"));
         }
         let behind = worker.asked.values().find(|asked| {
             asked.answer == Answer::Held
@@ -146,12 +188,15 @@ impl World {
         });
         if let Some(asked) = behind {
             let (partition, offset) = (asked.partition, asked.offset);
-            return self.fail(format!("w{who} keeps its claim of {partition}@{offset} behind a parked head"));
+            return self.fail(format!("I9: w{who} keeps its claim of {partition}@{offset} behind a parked head"));
         }
         let (told, known) = (worker.settled + worker.engine.in_flight(), worker.delivered);
-        if told > known || (told < known && !worker.dropped) {
-            return self.fail(format!("w{who} was delivered {known} records and tells of {told}"));
+        let given_back = known.wrapping_sub(told);
+        if told > known || given_back < worker.given_back || (told < known && !worker.dropped) {
+            return self.fail(format!("I12: w{who} was delivered {known} records and tells of {told}"));
         }
+        self.workers[who].given_back = given_back;
+        let worker = &self.workers[who];
         if !worker.parked.is_empty() && !worker.in_process_deadlock && worker.has_deadlock() {
             self.workers[who].in_process_deadlock = true;
             self.counts.reached(Sometimes::InProcessDeadlock);
@@ -163,7 +208,7 @@ impl World {
         for partition in 0..self.plan.log.len() {
             let end = self.plan.end(partition);
             if let Some(lost) = (0..end).find(|index| !self.has_effect(partition, *index)) {
-                return self.fail(format!("LOST: {lost} of {partition}"));
+                return self.fail(format!("I1: LOST: {lost} of {partition}"));
             }
         }
         let silent = self
@@ -172,7 +217,7 @@ impl World {
             .iter()
             .find(|(_, fate)| fate.effects > 1 && fate.crashes + fate.overruns + fate.losses == 0);
         if let Some((id, fate)) = silent.map(|(id, fate)| (*id, format!("{fate:?}"))) {
-            self.fail(format!("the effect of {id} was repeated: {fate}"));
+            self.fail(format!("I3: the effect of {id} was repeated: {fate}"));
         }
     }
 }

@@ -26,9 +26,17 @@ pub(super) enum Sometimes {
     Condemned,
     TakeoverGivenBack,
     ShutDown,
+    /// Two handlers of one ID at the same time; the lease of one had run out.
+    Overlap,
+    /// An ID was written to a further generation of its slice.
+    SecondGeneration,
+    /// The slices changed while a claim was under way.
+    LookedUpAgain,
+    FoundWhenLookedUpAgain,
+    RarePathFoundDone,
 }
 
-pub(super) const SOMETIMES: [Sometimes; 16] = {
+pub(super) const SOMETIMES: [Sometimes; 21] = {
     use Sometimes::*;
     [
         TakeoverAfterExpiry,
@@ -47,6 +55,11 @@ pub(super) const SOMETIMES: [Sometimes; 16] = {
         Condemned,
         TakeoverGivenBack,
         ShutDown,
+        Overlap,
+        SecondGeneration,
+        LookedUpAgain,
+        FoundWhenLookedUpAgain,
+        RarePathFoundDone,
     ]
 };
 
@@ -82,6 +95,8 @@ pub(super) struct Fate {
     pub(super) losses: usize,
     /// Whether it was ever recorded as done.
     pub(super) done: bool,
+    /// Whether a completion was executed long after it was sent: whoever completes then may not look where it wrote.
+    pub(super) late: bool,
     /// Who recorded it.
     pub(super) completed_by: Vec<Token>,
 }
@@ -100,8 +115,10 @@ pub(super) struct TokenFact {
     /// When a claim under it was first sent, by its worker's clock.
     pub(super) claimed_at: Duration,
     pub(super) started: bool,
-    /// An attempt under it failed, and counts.
-    pub(super) failed: bool,
+    /// Attempts under it that failed, and count.
+    pub(super) failures: u32,
+    /// Until when its lease holds by the store's clock, whatever else was done to the lease.
+    pub(super) valid_until: u64,
     /// Its owner gave it up, by a release or by dying.
     pub(super) given_up: bool,
     /// When a claim or a renewal under it last met trouble.

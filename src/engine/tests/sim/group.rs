@@ -69,7 +69,7 @@ impl World {
         members.shuffle(&mut self.rng);
         let mut revoked: BTreeMap<usize, Vec<Assignment>> = BTreeMap::new();
         for partition in 0..self.group.slots.len() {
-            let target = (!members.is_empty()).then(|| match self.rng.random_ratio(1, 4) {
+            let target = (!members.is_empty()).then(|| match self.plan.together || self.rng.random_ratio(1, 4) {
                 true => members[0],
                 false => members[partition % members.len()],
             });
@@ -137,7 +137,7 @@ impl World {
             Err("the coordinator moves".to_owned())
         } else {
             if offset < self.group.committed[partition] {
-                self.fail(format!("the commit of {partition} goes back to {offset}"));
+                self.fail(format!("I2: the commit of {partition} goes back to {offset}"));
             }
             self.group.committed[partition] = offset;
             self.say(|_| format!("COMMITTED {partition} up to {offset}"));

@@ -20,6 +20,7 @@ impl World {
         let what = self.plan.log[partition][index].what;
         let alone = self.workers[who].engine.work(work).is_some_and(super::super::super::Work::runs_alone);
         self.check_start(who, partition, index, alone);
+        self.check_overlap(who, work, what);
         let _ = attempt;
         let Some(owned) = self.workers[who].owned.get(&partition) else { return };
         let assignment = owned.assignment.clone();
@@ -94,7 +95,7 @@ impl World {
                 }
                 if !explained {
                     let fate = fate_of(self, id);
-                    self.fail(format!("the effect of {id} is repeated without a fault that explains it: {fate}"));
+                    self.fail(format!("I3: the effect of {id} is repeated without a fault that explains it: {fate}"));
                 }
             }
             _ => *self.facts.plain.entry((partition, index)).or_default() += 1,
@@ -121,7 +122,7 @@ impl World {
         if result.is_err_and(|kind| kind != FailureKind::Unavailable)
             && let Some(fact) = self.workers[at].token_of.get(&work).and_then(|token| self.facts.tokens.get_mut(token))
         {
-            fact.failed = true;
+            fact.failures += 1;
         }
         if result.is_err() || !matches!(what, What::Id(_)) {
             self.workers[at].runs.remove(&work);

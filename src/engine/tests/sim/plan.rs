@@ -64,6 +64,8 @@ pub(super) enum Fault {
     CrashInStep,
     /// The store answers nothing, for that long.
     Outage(u64),
+    /// The store has hardly any memory left, for that long: it refuses every other plain write.
+    Full(u64),
     /// The store forgets everything.
     Loss,
     /// The group drops the worker, which hears of it that much later.
@@ -81,6 +83,8 @@ pub(super) struct Plan {
     pub(super) log: Vec<Vec<Entry>>,
     pub(super) conduct: Vec<Conduct>,
     pub(super) workers: usize,
+    /// Whether one worker has all partitions.
+    pub(super) together: bool,
     pub(super) config: EngineConfig,
     pub(super) faults: Vec<(u64, Fault)>,
     /// Of a thousand commands, how many meet trouble on their way.
@@ -94,6 +98,12 @@ pub(super) struct Plan {
     pub(super) batch: usize,
     /// The longest time a good handler takes.
     pub(super) handling: u64,
+    /// When the slice of time ends in which the store writes.
+    pub(super) boundary: u64,
+    /// When slices fill up.
+    pub(super) growths: Vec<u64>,
+    /// Whether done IDs are looked up in front of everything else, too.
+    pub(super) looks_first: bool,
     /// Whether processes keep a cache of done IDs.
     pub(super) cache: bool,
 }
@@ -102,8 +112,8 @@ impl Plan {
     pub(super) fn draw(rng: &mut StdRng) -> Self {
         let partitions = rng.random_range(2..=3);
         let tangled = rng.random_ratio(1, 10);
-        let workers = if tangled { 1 } else { rng.random_range(2..=3) };
-        let ids = rng.random_range(10..=28_usize);
+        let workers = rng.random_range(3..=4);
+        let ids = rng.random_range(20..=28_usize);
         let mut conduct: Vec<Conduct> = (0..ids).map(|_| draw_conduct(rng)).collect();
         // At most one poison: each costs its process often enough.
         if rng.random_ratio(1, 12) {
@@ -116,7 +126,7 @@ impl Plan {
             tangle(rng, &mut log, &mut conduct);
         }
         let poisoned = conduct.contains(&Conduct::Poison);
-        let count = if poisoned { rng.random_range(0..=1) } else { rng.random_range(0..=5) };
+        let count = if poisoned { 3 } else { rng.random_range(3..=6) };
         let faults = (0..count).map(|_| (rng.random_range(10 * MS..HEAL - 500 * MS), draw_fault(rng))).collect();
         let config = EngineConfig {
             terms: crate::store::LeaseTerms {
@@ -138,6 +148,7 @@ impl Plan {
             log,
             conduct,
             workers,
+            together: tangled,
             config,
             faults,
             trouble: *[0, 0, 0, 20, 100, 250].choose(rng).expect("some"),
@@ -146,6 +157,9 @@ impl Plan {
             latency: *[2, 10, 30].choose(rng).expect("some") * MS,
             batch: *[2, 8].choose(rng).expect("some"),
             handling: *[3, 30, 120].choose(rng).expect("some") * MS,
+            boundary: rng.random_range(0..HEAL),
+            growths: (0..rng.random_range(0..=3)).map(|_| rng.random_range(0..HEAL)).collect(),
+            looks_first: rng.random_ratio(1, 6),
             cache: rng.random_ratio(1, 3),
         }
     }
@@ -175,7 +189,7 @@ fn draw_conduct(rng: &mut StdRng) -> Conduct {
 }
 
 fn draw_fault(rng: &mut StdRng) -> Fault {
-    match rng.random_range(0..16) {
+    match rng.random_range(0..17) {
         0..2 => Fault::Crash,
         2..4 => Fault::CrashInStep,
         4 => Fault::Outage(rng.random_range(50 * MS..1800 * MS)),
@@ -184,6 +198,7 @@ fn draw_fault(rng: &mut StdRng) -> Fault {
         8..11 => Fault::Rebalance,
         11..14 => Fault::Stall(rng.random_range(200 * MS..2 * LEASE)),
         14 => Fault::Shutdown,
+        15 => Fault::Full(rng.random_range(200 * MS..1500 * MS)),
         _ => Fault::Join,
     }
 }

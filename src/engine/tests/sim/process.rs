@@ -6,6 +6,7 @@ use rand::seq::IndexedRandom;
 use super::super::super::{Arrival, Event, Identified};
 use super::facts::Sometimes;
 use super::plan::{Fault, HEAL, MS, What};
+use super::slices::BOUND;
 use super::worker::Worker;
 use super::world::{Ev, World, fingerprint};
 use crate::id::{IdProblem, NoMessageId};
@@ -17,7 +18,11 @@ impl World {
         self.rng.fill(&mut seed);
         let rate = self.rng.random_range(0.98..1.02);
         let who = self.workers.len();
-        self.workers.push(Worker::new(slot, self.plan.config.clone(), seed, rate));
+        let bound = BOUND as i64 - 1;
+        let skew = *[-bound, 0, bound, self.rng.random_range(-bound..=bound)].choose(&mut self.rng).expect("some");
+        let mut worker = Worker::new(slot, self.plan.config.clone(), seed, rate, skew);
+        worker.engine.planted = self.planted_in_engines();
+        self.workers.push(worker);
         self.say(|_| format!("w{who} starts"));
         self.after(MS, Ev::Poll { at: who });
         self.join(who);
@@ -37,8 +42,13 @@ impl World {
                 let until = (self.now + time).min(HEAL);
                 self.at(until, Ev::StoreUp);
             }
+            Fault::Full(time) => {
+                self.store_full = true;
+                let until = (self.now + time).min(HEAL);
+                self.at(until, Ev::StoreRoom);
+            }
             Fault::Loss => {
-                for id in self.store.lose() {
+                for id in self.server.lose() {
                     self.facts.fate(id).losses += 1;
                 }
             }
@@ -96,7 +106,7 @@ impl World {
             self.counts.reached(Sometimes::CrashWhileExposed);
         }
         if exposed > self.plan.config.max_exposed {
-            self.fail(format!("a crash of w{who} can repeat {exposed} effects"));
+            self.fail(format!("I3: a crash of w{who} can repeat {exposed} effects"));
         }
         self.facts.tokens.values_mut().filter(|token| token.worker == who).for_each(|token| token.given_up = true);
     }
@@ -155,7 +165,7 @@ impl World {
         let over = worker.shutting_down.is_some_and(|deadline| worker.local(self.now) >= worker.local(deadline));
         let busy = !worker.runs.is_empty() || !worker.asked.is_empty() || worker.is_releasing(self.now, |_| true);
         if !over && busy {
-            self.fail(format!("w{who} finished although something was under way"));
+            self.fail(format!("I8: w{who} finished although something was under way"));
         }
         self.counts.reached(Sometimes::ShutDown);
         let slot = self.workers[who].slot;

@@ -3,11 +3,13 @@
 use rand::Rng;
 
 use super::super::super::{Action, Assignment, Event, Start};
+use super::call::Ask;
 use super::eyes::Seen;
 use super::facts::Sometimes;
 use super::plan::{MS, What};
+use super::store::id_of;
 use super::worker::Answer;
-use super::world::{Command, Ev, World};
+use super::world::{Ev, World};
 use crate::observe::FailureKind;
 use crate::store::{ClaimOutcome, RenewOutcome, Token, Verdict};
 
@@ -97,6 +99,7 @@ impl World {
         };
         let now = self.workers[who].local(self.now);
         let mut actions = Vec::new();
+        self.workers[who].just_parked.clear();
         self.workers[who].engine.step(now, event, &mut actions);
         for seen in self.workers[who].eyes.take() {
             self.see(who, seen, settles);
@@ -130,6 +133,8 @@ impl World {
             Seen::Delivered(count) => worker.delivered += count,
             Seen::Duplicate(partition, offset) => {
                 worker.settled += 1;
+                self.check_duplicate(who, partition, offset);
+                let worker = &mut self.workers[who];
                 if token.is_some() {
                     self.counts.reached(Sometimes::SettledByTwin);
                 }
@@ -138,7 +143,9 @@ impl World {
                 }
             }
             Seen::Park(partition, offset) => {
-                worker.parked.insert(partition, offset);
+                if worker.parked.insert(partition, offset) != Some(offset) {
+                    worker.just_parked.push(partition);
+                }
             }
             Seen::Handled => {}
             Seen::Complete(verdict) => {
@@ -155,7 +162,7 @@ impl World {
                     self.counts.reached(Sometimes::Condemned);
                 }
                 if index != Some(self.plan.end(partition as usize)) {
-                    self.fail(format!("w{who} stopped {partition} at an innocent record, {offset}: {reason}"));
+                    self.fail(format!("I10: w{who} stopped {partition} at an innocent record, {offset}: {reason}"));
                 }
             }
         }
@@ -165,8 +172,8 @@ impl World {
         let Some(token) = token else { return };
         let Some(fate) = self.facts.fates.values().find(|fate| fate.completed_by.contains(&token)) else { return };
         let others = fate.completed_by.iter().position(|other| *other == token) != Some(0);
-        if verdict == Verdict::First && others && fate.losses == 0 {
-            self.fail(format!("w{who} hides that its effect was the second one"));
+        if verdict == Verdict::First && others && fate.losses == 0 && !fate.late {
+            self.fail(format!("I3: w{who} hides that its effect was the second one"));
         }
     }
 
@@ -176,7 +183,8 @@ impl World {
         match action {
             Action::Claim { work, claim } => {
                 self.check_claim(who, work, &claim);
-                self.send(who, Command::Claim { work, claim, sent_at });
+                let (id, token) = (id_of(&claim.lease), claim.lease.token);
+                self.ask(who, id, token, Ask::Claim { work, takes_over: claim.takes_over, sent_at });
             }
             Action::Start(Start { work, record, attempt }) => self.start(who, work, &record, attempt),
             Action::StartBatch(starts) => {
@@ -195,13 +203,15 @@ impl World {
             Action::Complete { work, completion } => {
                 let claimed_at = self.facts.tokens.get(&completion.lease.token).map(|fact| fact.claimed_at);
                 if claimed_at.is_none_or(|at| at + completion.held_for != sent_at) {
-                    return self.fail(format!("w{who} misremembers since when it holds: {completion:?}"));
+                    return self.fail(format!("I3: w{who} misremembers since when it holds: {completion:?}"));
                 }
-                self.send(who, Command::Complete { work, completion });
+                let (id, token) = (id_of(&completion.lease), completion.lease.token);
+                self.ask(who, id, token, Ask::Complete { work, held_for: completion.held_for });
             }
-            Action::Renew { work, lease } => self.send(who, Command::Renew { work, lease, sent_at }),
+            Action::Renew { work, lease } => self.ask(who, id_of(&lease), lease.token, Ask::Renew { work, sent_at }),
             Action::Release(release) => {
                 let token = release.lease.token;
+                self.check_give_back(who, token);
                 let worker = &mut self.workers[who];
                 if let Some(asked) = worker.asked.remove(&token) {
                     worker.releasing.insert(token, (asked.assignment, self.now));
@@ -210,7 +220,7 @@ impl World {
                 if let Some(fact) = self.facts.tokens.get_mut(&token) {
                     fact.given_up = true;
                 }
-                self.send(who, Command::Release(release));
+                self.ask(who, id_of(&release.lease), token, Ask::Release(release.given_back));
             }
             Action::Commit { assignment, offset } => {
                 self.check_commit(who, &assignment, offset);

@@ -1,29 +1,30 @@
-//! The store of the simulation, written from the design page: states, lease and grace, takeover, idle. No I/O; the
-//! time is passed in, in microseconds.
+//! The store of the simulation: a server that executes single commands and scripts, as the design page has them. What a
+//! worker makes of them is its client's, in `client.rs`. No I/O; the time is passed in, in microseconds.
 
-use std::collections::HashMap;
-
-use crate::store::{
-    Claim, ClaimOutcome, CompletionOutcome, GivenBack, Lease, Release, ReleaseOutcome, RenewOutcome, Token,
-};
+use super::slices::{Sets, Slices};
+use crate::store::{ClaimOutcome, GivenBack, Lease, ReleaseOutcome, RenewOutcome, Token};
 use std::time::Duration;
 
 pub(super) type Id = u16;
+/// More than any log has.
+const IDS: usize = 64;
 
-#[derive(Clone, Copy, Debug)]
-enum Held {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Held {
     By { token: Token, attempts: u32, suspect: bool, until: u64, gone: u64 },
     Idle { attempts: u32, gone: u64 },
     RunOut { attempts: u32, gone: u64 },
 }
 
-/// What the store knows.
+/// What the server knows.
 #[derive(Debug)]
-pub(super) struct ModelStore {
-    pub(super) lease: u64,
-    pub(super) grace: u64,
-    held: HashMap<Id, Held>,
-    done: HashMap<Id, ()>,
+pub(super) struct Server {
+    lease: u64,
+    grace: u64,
+    held: [Option<Held>; IDS],
+    pub(super) done: Slices,
+    /// Releases do not compare the token.
+    pub(super) releases_anyhow: bool,
 }
 
 pub(super) fn id_of(lease: &Lease) -> Id {
@@ -31,13 +32,14 @@ pub(super) fn id_of(lease: &Lease) -> Id {
     u16::from_be_bytes([bytes[0], bytes[1]])
 }
 
-impl ModelStore {
+impl Server {
     pub(super) fn new(lease: u64, grace: u64) -> Self {
-        Self { lease, grace, held: HashMap::new(), done: HashMap::new() }
+        Self { lease, grace, held: [None; IDS], done: Slices::new(), releases_anyhow: false }
     }
 
-    fn held(&self, id: Id, now: u64) -> Option<Held> {
-        self.held.get(&id).copied().filter(|held| match held {
+    /// What stands in a lease, run out or not.
+    pub(super) fn held(&self, id: Id, now: u64) -> Option<Held> {
+        self.held[usize::from(id)].filter(|held| match held {
             Held::By { gone, .. } | Held::Idle { gone, .. } | Held::RunOut { gone, .. } => now < *gone,
         })
     }
@@ -60,19 +62,31 @@ impl ModelStore {
         }
     }
 
-    pub(super) fn is_done(&self, id: Id) -> bool {
-        self.done.contains_key(&id)
-    }
-
     fn hold(&mut self, id: Id, token: Token, attempts: u32, suspect: bool, now: u64) {
         let until = now + self.lease;
-        self.held.insert(id, Held::By { token, attempts, suspect, until, gone: until + self.grace });
+        self.held[usize::from(id)] = Some(Held::By { token, attempts, suspect, until, gone: until + self.grace });
     }
 
-    pub(super) fn claim(&mut self, claim: &Claim, now: u64) -> ClaimOutcome {
-        let (id, token) = (id_of(&claim.lease), claim.lease.token);
-        if self.is_done(id) {
-            return ClaimOutcome::Done { cached: false, first: None };
+    /// `SET lease NX PX`: says whether it was taken.
+    pub(super) fn set(&mut self, id: Id, token: Token, now: u64) -> bool {
+        let free = self.held(id, now).is_none();
+        if free {
+            self.hold(id, token, 0, false, now);
+        }
+        free
+    }
+
+    /// `DEL lease`, whoever holds it.
+    pub(super) fn delete(&mut self, id: Id) {
+        self.held[usize::from(id)] = None;
+    }
+
+    /// The script of a claim that neither took the lease nor found its ID done.
+    pub(super) fn claim(&mut self, id: Id, token: Token, takes_over: bool, mut sets: Sets, now: u64) -> ClaimOutcome {
+        while let Some(set) = sets.next() {
+            if self.done.has(set, id) {
+                return ClaimOutcome::Done { cached: false, first: None };
+            }
         }
         let (attempts, suspect) = match self.held(id, now) {
             None => (0, false),
@@ -81,7 +95,7 @@ impl ModelStore {
             Some(Held::By { until, .. }) if now < until => {
                 return ClaimOutcome::InFlight { remaining: Duration::from_micros(until - now) };
             }
-            Some(Held::By { attempts, .. } | Held::RunOut { attempts, .. }) if claim.takes_over => (attempts + 1, true),
+            Some(Held::By { attempts, .. } | Held::RunOut { attempts, .. }) if takes_over => (attempts + 1, true),
             Some(Held::By { attempts, .. } | Held::RunOut { attempts, .. }) => {
                 return ClaimOutcome::Suspect { attempts };
             }
@@ -90,50 +104,47 @@ impl ModelStore {
         ClaimOutcome::Claimed { attempts, suspect }
     }
 
-    pub(super) fn complete(&mut self, lease: &Lease) -> CompletionOutcome {
-        let id = id_of(lease);
-        self.held.remove(&id);
-        match self.done.insert(id, ()) {
-            Some(()) => CompletionOutcome::AlreadyDone,
-            None => CompletionOutcome::Recorded,
-        }
-    }
-
-    pub(super) fn renew(&mut self, lease: &Lease, now: u64) -> RenewOutcome {
-        match self.held(id_of(lease), now) {
-            Some(Held::By { token, attempts, suspect, .. }) if token == lease.token => {
-                self.hold(id_of(lease), token, attempts, suspect, now);
+    pub(super) fn renew(&mut self, id: Id, by: Token, now: u64) -> RenewOutcome {
+        match self.held(id, now) {
+            Some(Held::By { token, attempts, suspect, .. }) if token == by => {
+                self.hold(id, token, attempts, suspect, now);
                 RenewOutcome::Renewed
             }
             _ => RenewOutcome::NotHeld,
         }
     }
 
-    pub(super) fn release(&mut self, release: &Release, now: u64) -> ReleaseOutcome {
-        let id = id_of(&release.lease);
+    pub(super) fn release(&mut self, id: Id, by: Token, given_back: GivenBack, now: u64) -> ReleaseOutcome {
         let (attempts, suspect) = match self.held(id, now) {
-            Some(Held::By { token, attempts, suspect, .. }) if token == release.lease.token => (attempts, suspect),
+            Some(Held::By { token, attempts, suspect, .. }) if token == by || self.releases_anyhow => {
+                (attempts, suspect)
+            }
             _ => return ReleaseOutcome::NotHeld,
         };
         let gone = now + self.grace;
-        match (release.given_back, attempts) {
-            (GivenBack::Unstarted, attempts) if suspect => {
-                self.held.insert(id, Held::RunOut { attempts: attempts - 1, gone })
-            }
-            (GivenBack::Unstarted, 0) | (GivenBack::Failed { attempts: 0 }, _) => self.held.remove(&id),
+        self.held[usize::from(id)] = match (given_back, attempts) {
+            (GivenBack::Unstarted, attempts) if suspect => Some(Held::RunOut { attempts: attempts - 1, gone }),
+            (GivenBack::Unstarted, 0) | (GivenBack::Failed { attempts: 0 }, _) => None,
             (GivenBack::Unstarted, attempts) | (GivenBack::Failed { attempts }, _) => {
-                self.held.insert(id, Held::Idle { attempts, gone })
+                Some(Held::Idle { attempts, gone })
             }
         };
         ReleaseOutcome::Released
     }
 
+    /// Takes back what a claim took before it found the ID done.
+    pub(super) fn give_back(&mut self, id: Id, by: Token, now: u64) {
+        if self.holder(id, now) == Some(by) {
+            self.delete(id);
+        }
+    }
+
     /// Forgets everything, as a store restarted without its data does; returns whatever was known.
     pub(super) fn lose(&mut self) -> Vec<Id> {
-        let mut known: Vec<Id> =
-            self.held.drain().map(|(id, _)| id).chain(self.done.drain().map(|(id, ())| id)).collect();
-        known.sort_unstable();
-        known.dedup();
+        let done = self.done.lose();
+        let known =
+            (0..IDS).filter(|id| done & (1 << id) != 0 || self.held[*id].is_some()).map(|id| id as Id).collect();
+        self.held = [None; IDS];
         known
     }
 }

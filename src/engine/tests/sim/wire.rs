@@ -1,143 +1,121 @@
-//! The way of commands to the store and back, with the trouble that they meet.
+//! The way of commands to the store and back, with the trouble that they meet; and what their execution tells of leases.
 
 use rand::Rng;
 
-use super::super::super::Event;
+use super::call::{Ask, Call, unknown};
 use super::facts::Sometimes;
 use super::plan::{LEASE, MS, What};
-use super::store::{Id, id_of};
-use super::world::{Command, Ev, World};
-use crate::store::{Cause, ClaimOutcome, CompletionOutcome, GivenBack, StoreError, Token};
+use super::store::{Held, Id};
+use super::world::{Ev, World};
+use crate::store::{GivenBack, Token};
 
 impl World {
-    /// Sends a command to the store; on the way there and back it may meet trouble.
-    pub(super) fn send(&mut self, from: usize, command: Command) {
+    /// Sends a leg of a call to the store; on the way there and back it may meet trouble.
+    pub(super) fn send(&mut self, call: Call) {
         let there = self.within(self.plan.latency);
         let back = self.within(self.plan.latency);
         let trouble = !self.healed() && self.rng.random_range(0..1000) < self.plan.trouble;
         if !trouble {
-            return self.after(there, Ev::Execute { from, command, answer: Some(back) });
+            let call = self.board(call, Some(back), false);
+            return self.after(there, Ev::Execute { call });
         }
-        self.meets_trouble(&command);
+        self.meets_trouble(&call);
+        let (from, failed) = (call.from, call.failed(unknown()));
         let gives_up = 20 * MS + self.within(200 * MS);
         match self.rng.random_range(0..5) {
             // The answer is lost.
-            0 | 1 => self.after(there, Ev::Execute { from, command: command.clone(), answer: None }),
+            0 | 1 => {
+                let call = self.board(call, None, false);
+                self.after(there, Ev::Execute { call });
+            }
             // Executed late.
             2 => {
                 let late = self.within(2 * LEASE);
-                self.after(late, Ev::Execute { from, command: command.clone(), answer: None });
+                let call = self.board(call, None, true);
+                self.after(late, Ev::Execute { call });
             }
             // Executed twice.
             3 => {
                 let late = self.within(2 * LEASE);
-                self.after(late, Ev::Execute { from, command: command.clone(), answer: None });
-                return self.after(there, Ev::Execute { from, command, answer: Some(back) });
+                let copy = self.board(call.clone(), None, true);
+                self.after(late, Ev::Execute { call: copy });
+                let call = self.board(call, Some(back), false);
+                return self.after(there, Ev::Execute { call });
             }
             // Never executed.
             _ => {}
         }
-        let event = answer_with(&command, unknown());
-        self.after(gives_up, Ev::Deliver { to: from, event });
+        self.after(gives_up, Ev::Deliver { to: from, event: failed });
     }
 
     /// Remembers that a claim or a renewal did not go as it should: only that excuses a lease that runs out.
-    pub(super) fn meets_trouble(&mut self, command: &Command) {
-        let lease = match command {
-            Command::Claim { claim, .. } => &claim.lease,
-            Command::Renew { lease, .. } => lease,
-            _ => return,
-        };
-        if let Some(fact) = self.facts.tokens.get_mut(&lease.token) {
+    pub(super) fn meets_trouble(&mut self, call: &Call) {
+        if matches!(call.ask, Ask::Claim { .. } | Ask::Renew { .. })
+            && let Some(fact) = self.facts.tokens.get_mut(&call.token)
+        {
             fact.trouble_at = Some(self.now);
         }
     }
 
-    pub(super) fn execute(&mut self, from: usize, command: Command, answer: Option<u64>) {
-        if self.store_down {
-            self.meets_trouble(&command);
-            if let Some(delay) = answer {
-                let error = match self.rng.random_ratio(1, 3) {
-                    true => unknown(),
-                    false => StoreError::Unavailable(Cause::new("connection refused")),
-                };
-                self.after(delay, Ev::Deliver { to: from, event: answer_with(&command, error) });
+    /// A token holds a lease from now on.
+    pub(super) fn holds(&mut self, call: &Call, suspect: bool, before: Option<Token>) {
+        self.valid(call.token);
+        if let Some(fact) = self.facts.tokens.get_mut(&call.token) {
+            if before != Some(call.token) {
+                // It lost the lease before: what it finds now is counted by others.
+                fact.failures = 0;
             }
-            return;
+            if fact.given_up {
+                self.counts.reached(Sometimes::GhostLease);
+            }
         }
-        self.say(|_| format!("store executes {command:?} of w{from}"));
-        let now = self.now;
-        let event = match command {
-            Command::Claim { work, claim, sent_at } => {
-                let (token, id) = (claim.lease.token, id_of(&claim.lease));
-                let before = self.store.holder(id, now);
-                let outcome = self.store.claim(&claim, now);
-                self.claim_executed(from, id, token, before, &outcome);
-                Event::Claimed { work, token, sent_at, result: Ok(outcome) }
-            }
-            Command::Complete { work, completion } => {
-                let (id, token) = (id_of(&completion.lease), completion.lease.token);
-                let outcome = self.store.complete(&completion.lease);
-                let fate = self.facts.fate(id);
-                fate.done = true;
-                if !fate.completed_by.contains(&token) {
-                    fate.completed_by.push(token);
-                }
-                let _: CompletionOutcome = outcome;
-                Event::Completed { work, result: Ok(outcome) }
-            }
-            Command::Renew { work, lease, sent_at } => {
-                let result = Ok(self.store.renew(&lease, now));
-                Event::Renewed { work, token: lease.token, sent_at, result }
-            }
-            Command::Release(release) => {
-                let id = id_of(&release.lease);
-                let token = release.lease.token;
-                let failed = self.facts.tokens.get(&token).is_some_and(|fact| fact.failed);
-                match self.store.found(id, token, now) {
-                    Some((0, _)) if failed && release.given_back == GivenBack::Unstarted => {
-                        return self.fail(format!("w{from} forgets that an attempt under {token:?} failed"));
-                    }
-                    Some((_, true)) if release.given_back == GivenBack::Unstarted => {
-                        self.counts.reached(Sometimes::TakeoverGivenBack);
-                    }
-                    _ => {}
-                }
-                let result = Ok(self.store.release(&release, now));
-                Event::Released { token, result }
-            }
-        };
-        if let Some(delay) = answer {
-            self.after(delay, Ev::Deliver { to: from, event });
+        if suspect && before != Some(call.token) {
+            self.counts.reached(Sometimes::TakeoverAfterExpiry);
+            self.taken_over(call.id, before);
         }
     }
 
-    pub(super) fn claim_executed(
-        &mut self,
-        from: usize,
-        id: Id,
-        token: Token,
-        before: Option<Token>,
-        outcome: &ClaimOutcome,
-    ) {
-        let given_up = self.facts.tokens.get(&token).is_some_and(|fact| fact.given_up);
-        match outcome {
-            ClaimOutcome::Claimed { suspect, .. } => {
-                if given_up {
-                    self.counts.reached(Sometimes::GhostLease);
-                }
-                if *suspect && before != Some(token) {
-                    self.counts.reached(Sometimes::TakeoverAfterExpiry);
-                    self.taken_over(id, before);
-                }
-            }
-            ClaimOutcome::InFlight { .. } => self.refused(from, id, before),
-            _ => {}
+    /// A token's lease holds for a whole term from now.
+    pub(super) fn valid(&mut self, token: Token) {
+        if let Some(fact) = self.facts.tokens.get_mut(&token) {
+            fact.valid_until = self.now + LEASE;
+        }
+    }
+
+    /// A token's lease was given back.
+    pub(super) fn ends(&mut self, token: Token) {
+        if let Some(fact) = self.facts.tokens.get_mut(&token) {
+            fact.valid_until = 0;
+        }
+    }
+
+    pub(super) fn check_release(&mut self, from: usize, id: Id, token: Token, given_back: GivenBack) {
+        let failures = self.facts.tokens.get(&token).map_or(0, |fact| fact.failures);
+        let Some((found, suspect)) = self.server.found(id, token, self.now) else { return };
+        if suspect && given_back == GivenBack::Unstarted {
+            self.counts.reached(Sometimes::TakeoverGivenBack);
+        }
+        let told = match given_back {
+            GivenBack::Unstarted => found,
+            GivenBack::Failed { attempts } => attempts,
+        };
+        if told < (found + failures).min(self.plan.config.max_attempts) {
+            self.fail(format!(
+                "I10: w{from} gives {id} back with {told} attempts, found {found}, of which {failures} more failed"
+            ));
+        }
+    }
+
+    /// A script that names a token changes nothing that another holds.
+    pub(super) fn check_token(&mut self, id: Id, token: Token, before: Option<Held>) {
+        let others = !matches!(before, Some(Held::By { token: holder, .. }) if holder == token);
+        if others && self.server.held(id, self.now) != before {
+            self.fail(format!("I7: {token:?} changes {id}, which it does not hold: {before:?}"));
         }
     }
 
     /// A lease ran out and somebody else has it now: legal only if its owner died, or could not renew it.
-    pub(super) fn taken_over(&mut self, id: Id, before: Option<Token>) {
+    fn taken_over(&mut self, id: Id, before: Option<Token>) {
         let Some(fact) = before.and_then(|before| self.facts.tokens.get(&before)).copied() else { return };
         if fact.given_up || !self.workers[fact.worker].alive {
             return;
@@ -146,7 +124,7 @@ impl World {
         let recent = |at: Option<u64>| at.is_some_and(|at| at + 3 * LEASE > self.now);
         let troubled = recent(owner.stood_still_at) || recent(fact.trouble_at);
         if !troubled {
-            return self.fail(format!("the lease of {id} ran out although w{} was able to renew it", fact.worker));
+            return self.fail(format!("I5: the lease of {id} ran out although w{} was able to renew it", fact.worker));
         }
         let started = self.workers[fact.worker].runs.values_mut().find(|run| run.what == What::Id(id));
         if let Some(run) = started {
@@ -165,32 +143,13 @@ impl World {
         };
         let Some(other) = waiting(self, before).filter(|other| *other != from) else { return };
         let now = self.now;
-        let circle = self.facts.refusals.iter().any(|(theirs, mine, wanted, at)| {
-            *theirs == other
-                && *mine == from
-                && *at + 200 * MS > now
-                && waiting(self, self.store.holder(*wanted, now)) == Some(from)
+        self.facts.refusals.retain(|(.., at)| *at + 200 * MS > now);
+        let circle = self.facts.refusals.iter().any(|(theirs, mine, wanted, _)| {
+            *theirs == other && *mine == from && waiting(self, self.server.holder(*wanted, now)) == Some(from)
         });
         if circle {
             self.counts.reached(Sometimes::CrossWorkerDeadlock);
         }
         self.facts.refusals.push((from, other, id, now));
-    }
-}
-
-fn unknown() -> StoreError {
-    StoreError::Unknown(Cause::new("timed out"))
-}
-
-fn answer_with(command: &Command, error: StoreError) -> Event {
-    match command {
-        Command::Claim { work, claim, sent_at } => {
-            Event::Claimed { work: *work, token: claim.lease.token, sent_at: *sent_at, result: Err(error) }
-        }
-        Command::Complete { work, .. } => Event::Completed { work: *work, result: Err(error) },
-        Command::Renew { work, lease, sent_at } => {
-            Event::Renewed { work: *work, token: lease.token, sent_at: *sent_at, result: Err(error) }
-        }
-        Command::Release(release) => Event::Released { token: release.lease.token, result: Err(error) },
     }
 }

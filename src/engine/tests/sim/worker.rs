@@ -66,6 +66,10 @@ pub(super) struct Worker {
     pub(super) eyes: Arc<Eyes>,
     /// How fast its clock goes.
     pub(super) rate: f64,
+    /// How wrong it is about the store's time.
+    pub(super) skew: i64,
+    /// When it last read the plan, by the store's clock.
+    pub(super) read_at: u64,
     pub(super) owned: BTreeMap<usize, Owned>,
     pub(super) runs: HashMap<WorkId, Run>,
     pub(super) asked: HashMap<Token, Asked>,
@@ -75,6 +79,8 @@ pub(super) struct Worker {
     pub(super) releasing: HashMap<Token, (Assignment, u64)>,
     /// Heads that are parked, by partition.
     pub(super) parked: HashMap<i32, Offset>,
+    /// Those that were parked in this very step: what it did before that is not behind them.
+    pub(super) just_parked: Vec<i32>,
     /// Assignments that must not be committed any more.
     pub(super) closed: HashSet<Assignment>,
     /// The last commit sent of each assignment, and whether it was refused.
@@ -91,6 +97,8 @@ pub(super) struct Worker {
     pub(super) crash_in: Option<usize>,
     pub(super) delivered: usize,
     pub(super) settled: usize,
+    /// Records that it delivered and is done with unsettled: whoever has their partition gets them again.
+    pub(super) given_back: usize,
     /// Whether records were dropped unsettled, by a revoke, a loss or a stop.
     pub(super) dropped: bool,
     pub(super) in_process_deadlock: bool,
@@ -99,7 +107,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(slot: usize, config: EngineConfig, seed: [u8; 32], rate: f64) -> Self {
+    pub(super) fn new(slot: usize, config: EngineConfig, seed: [u8; 32], rate: f64, skew: i64) -> Self {
         let eyes = Arc::new(Eyes::default());
         Self {
             slot,
@@ -109,6 +117,8 @@ impl Worker {
             engine: Engine::new(config, eyes.clone(), seed),
             eyes,
             rate,
+            skew,
+            read_at: 0,
             owned: BTreeMap::new(),
             runs: HashMap::new(),
             asked: HashMap::new(),
@@ -116,6 +126,7 @@ impl Worker {
             released: HashSet::new(),
             releasing: HashMap::new(),
             parked: HashMap::new(),
+            just_parked: Vec::new(),
             closed: HashSet::new(),
             commits: HashMap::new(),
             cache: HashSet::new(),
@@ -127,6 +138,7 @@ impl Worker {
             crash_in: None,
             delivered: 0,
             settled: 0,
+            given_back: 0,
             dropped: false,
             in_process_deadlock: false,
             revoke_deadlines: Vec::new(),

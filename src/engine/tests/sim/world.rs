@@ -1,141 +1,55 @@
 //! The world around the engines: an event queue in virtual time, the way of commands to the store, handlers, faults.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::collections::{BinaryHeap, HashSet};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use slab::Slab;
 
-use super::super::super::{Assignment, Event, WorkId};
+use super::super::super::{Bug, Event};
+use super::call::{Call, StoreBug};
 use super::facts::{Counts, Facts, TokenFact};
 use super::group::Group;
-use super::plan::{Conduct, Fault, GRACE, HEAL, LEASE, MS, Plan};
-use super::store::{Id, ModelStore};
+pub(super) use super::happening::Ev;
+use super::plan::{Conduct, GRACE, HEAL, LEASE, MS, Plan};
+use super::slices::WINDOW;
+use super::store::{Id, Server};
 use super::worker::{Asked, Owned, Worker};
 use crate::id::Fingerprint;
-use crate::observe::FailureKind;
-use crate::record::Offset;
-use crate::store::{Claim, Completion, Lease, Release, Token};
+use crate::store::Token;
 
-/// A command on its way to the store.
-#[derive(Clone, Debug)]
-pub(super) enum Command {
-    Claim { work: WorkId, claim: Claim, sent_at: Duration },
-    Complete { work: WorkId, completion: Completion },
-    Renew { work: WorkId, lease: Lease, sent_at: Duration },
-    Release(Release),
-}
-
-#[derive(Debug)]
-pub(super) enum Ev {
-    /// A command reaches the store; its answer takes that long to come back, or never comes.
-    Execute {
-        from: usize,
-        command: Command,
-        answer: Option<u64>,
-    },
-    Deliver {
-        to: usize,
-        event: Event,
-    },
-    Assign {
-        to: usize,
-        assigned: Vec<(usize, Assignment, usize)>,
-    },
-    Revoke {
-        to: usize,
-        assignments: Vec<Assignment>,
-    },
-    Lose {
-        to: usize,
-        assignments: Vec<Assignment>,
-    },
-    Records {
-        to: usize,
-        partition: usize,
-        assignment: Assignment,
-        from: usize,
-        count: usize,
-    },
-    Effect {
-        at: usize,
-        work: WorkId,
-        run: u64,
-    },
-    End {
-        at: usize,
-        work: WorkId,
-        run: u64,
-        result: Result<(), FailureKind>,
-    },
-    Die {
-        at: usize,
-        work: WorkId,
-        run: u64,
-    },
-    Tick {
-        at: usize,
-    },
-    Poll {
-        at: usize,
-    },
-    Rejoin {
-        who: usize,
-    },
-    Commit {
-        from: usize,
-        assignment: Assignment,
-        offset: Offset,
-    },
-    RevokeDone {
-        from: usize,
-        assignments: Vec<Assignment>,
-    },
-    Missed {
-        who: usize,
-    },
-    Launch {
-        slot: usize,
-    },
-    Fault(Fault),
-    StoreUp,
-}
-
-impl Ev {
-    /// The process that this happens in; nothing happens in a dead one, and later in one that stands still.
-    fn process(&self) -> Option<usize> {
-        match self {
-            Self::Deliver { to, .. }
-            | Self::Assign { to, .. }
-            | Self::Revoke { to, .. }
-            | Self::Lose { to, .. }
-            | Self::Records { to, .. } => Some(*to),
-            Self::Effect { at, .. }
-            | Self::End { at, .. }
-            | Self::Die { at, .. }
-            | Self::Tick { at }
-            | Self::Poll { at }
-            | Self::Rejoin { who: at } => Some(*at),
-            _ => None,
-        }
-    }
+/// A planted mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flaw {
+    Engine(Bug),
+    Store(StoreBug),
 }
 
 pub(super) struct World {
     pub(super) plan: Plan,
     pub(super) rng: StdRng,
     pub(super) now: u64,
-    queue: BinaryHeap<Reverse<(u64, u64)>>,
-    events: HashMap<u64, Ev>,
+    /// When, in which order, and the event's place.
+    queue: BinaryHeap<Reverse<(u64, u64, usize)>>,
+    events: Slab<Ev>,
     sequence: u64,
-    pub(super) store: ModelStore,
+    /// The mistake that is to be found.
+    flaw: Option<Flaw>,
+    pub(super) server: Server,
+    /// By how much the store's clock is ahead of the schedule's.
+    origin: u64,
+    pub(super) calls: Slab<Call>,
     pub(super) store_down: bool,
+    pub(super) store_full: bool,
     pub(super) group: Group,
     pub(super) workers: Vec<Worker>,
     pub(super) facts: Facts,
     pub(super) counts: Counts,
     pub(super) steps: u64,
+    /// Everything that happened, in engines and around them.
+    pub(super) happened: u64,
     pub(super) runs: u64,
     pub(super) conduct: Vec<Conduct>,
     /// Partitions that stopped at some time.
@@ -145,7 +59,7 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(seed: u64, traced: bool) -> Self {
+    pub(super) fn new(seed: u64, traced: bool, flaw: Option<Flaw>) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let plan = Plan::draw(&mut rng);
         let group = Group::new(&plan);
@@ -156,14 +70,19 @@ impl World {
             rng,
             now: 0,
             queue: BinaryHeap::new(),
-            events: HashMap::new(),
+            events: Slab::new(),
             sequence: 0,
-            store: ModelStore::new(LEASE, GRACE),
+            flaw,
+            server: Server::new(LEASE, GRACE),
+            origin: 0,
+            calls: Slab::new(),
             store_down: false,
+            store_full: false,
             workers: Vec::new(),
             facts: Facts::default(),
             counts: Counts::default(),
             steps: 0,
+            happened: 0,
             runs: 0,
             stopped: HashSet::new(),
             failure: None,
@@ -176,6 +95,11 @@ impl World {
             };
             world.plan.log.iter().map(what).collect::<Vec<_>>().join("\n")
         });
+        world.origin = 10 * WINDOW - world.plan.boundary;
+        world.server.releases_anyhow = world.planted(StoreBug::StaleRelease);
+        for at in world.plan.growths.clone() {
+            world.at(at, Ev::Grow);
+        }
         for slot in 0..world.plan.workers {
             let at = world.rng.random_range(0..20 * MS);
             world.at(at, Ev::Launch { slot });
@@ -198,14 +122,32 @@ impl World {
         self.failure.get_or_insert(why);
     }
 
+    /// The store's clock.
+    pub(super) fn store_time(&self) -> u64 {
+        self.now + self.origin
+    }
+
+    /// Whether the client of the store is to make that mistake.
+    pub(super) fn planted(&self, bug: StoreBug) -> bool {
+        self.flaw == Some(Flaw::Store(bug))
+    }
+
+    /// The mistake that engines are to make.
+    pub(super) fn planted_in_engines(&self) -> Option<Bug> {
+        match self.flaw {
+            Some(Flaw::Engine(bug)) => Some(bug),
+            _ => None,
+        }
+    }
+
     pub(super) fn healed(&self) -> bool {
         self.now >= HEAL
     }
 
     pub(super) fn at(&mut self, at: u64, event: Ev) {
         self.sequence += 1;
-        self.queue.push(Reverse((at.max(self.now), self.sequence)));
-        self.events.insert(self.sequence, event);
+        let place = self.events.insert(event);
+        self.queue.push(Reverse((at.max(self.now), self.sequence, place)));
     }
 
     pub(super) fn after(&mut self, delay: u64, event: Ev) {
@@ -229,27 +171,28 @@ impl World {
         let poisoned = self.plan.conduct.contains(&Conduct::Poison);
         let limit = HEAL + if poisoned { 120_000 * MS } else { 90_000 * MS };
         while self.failure.is_none() {
-            let Some(Reverse((at, sequence))) = self.queue.pop() else {
-                return self.fail("nothing will ever happen any more".into());
+            let Some(Reverse((at, sequence, place))) = self.queue.pop() else {
+                return self.fail("I9: nothing will ever happen any more".into());
             };
-            let event = self.events.remove(&sequence).expect("queued");
+            let event = self.events.remove(place);
             self.now = at;
+            self.happened += 1;
             if self.healed() && self.is_complete() {
                 return self.check_end();
             }
             if self.now > limit {
                 let committed: Vec<_> = self.group.committed.clone();
-                return self.fail(format!("not all was handled in time: committed up to {committed:?}"));
+                return self.fail(format!("I9: not all was handled in time: committed up to {committed:?}"));
             }
-            if let Some(worker) = event.process() {
+            if let Some(worker) = event.process(&self.calls) {
                 if !self.workers[worker].alive {
                     continue;
                 }
                 let until = self.workers[worker].stalled_until;
                 if until > self.now {
                     // In the order in which it was to happen.
-                    self.queue.push(Reverse((until, sequence)));
-                    self.events.insert(sequence, event);
+                    let place = self.events.insert(event);
+                    self.queue.push(Reverse((until, sequence, place)));
                     continue;
                 }
             }
@@ -269,7 +212,27 @@ impl World {
 
     fn happen(&mut self, event: Ev) {
         match event {
-            Ev::Execute { from, command, answer } => self.execute(from, command, answer),
+            Ev::Execute { call } => self.execute(call),
+            Ev::Answer { call } => self.answered(call),
+            Ev::Delete { id } => {
+                if !self.store_down {
+                    self.say(|_| format!("store deletes the lease of {id}"));
+                    let lost = self.facts.fates.get(&id).is_some_and(|fate| fate.losses > 0);
+                    if lost && self.server.holder(id, self.now).is_some() && !self.server.done.knows(id) {
+                        // The done mark, for which it is deleted, was lost meanwhile: whose lease this is loses it, too.
+                        self.facts.fate(id).losses += 1;
+                    }
+                    self.server.delete(id);
+                }
+            }
+            Ev::GiveBack { id, token } => {
+                if !self.store_down {
+                    let before = self.server.held(id, self.now);
+                    self.server.give_back(id, token, self.now);
+                    self.ends(token);
+                    self.check_token(id, token, before);
+                }
+            }
             Ev::Deliver { to, event } => self.deliver(to, event),
             Ev::Assign { to, assigned } => {
                 let mut assignments = Vec::new();
@@ -339,6 +302,12 @@ impl World {
             Ev::Launch { slot } => self.launch(slot),
             Ev::Fault(fault) => self.fault(fault),
             Ev::StoreUp => self.store_down = false,
+            Ev::StoreRoom => self.store_full = false,
+            Ev::Grow => {
+                let now = self.store_time();
+                let at_once = self.planted(StoreBug::NoNotice);
+                self.server.done.grow(now, at_once);
+            }
         }
     }
 }
@@ -352,7 +321,15 @@ pub(super) fn fingerprint(id: Id) -> Fingerprint {
 /// Registers a token that was just drawn.
 pub(super) fn register(world: &mut World, who: usize, token: Token, asked: Asked) {
     let claimed_at = world.workers[who].local(world.now);
-    let fact = TokenFact { worker: who, claimed_at, started: false, failed: false, given_up: false, trouble_at: None };
+    let fact = TokenFact {
+        worker: who,
+        claimed_at,
+        started: false,
+        failures: 0,
+        valid_until: 0,
+        given_up: false,
+        trouble_at: None,
+    };
     world.facts.tokens.insert(token, fact);
     world.workers[who].asked.insert(token, asked);
 }
