@@ -73,7 +73,8 @@ impl Engine {
         let now = self.now;
         let Some(work) = self.work_mut(id) else { return };
         // A claim that had to be made anew between two attempts may have found a greater count.
-        work.counted = work.hold.map_or(1, |hold| hold.first_count()).max(work.counted + 1);
+        // In each retry topic it has been through it failed, though the store may have forgotten the count.
+        work.counted = work.hold.map_or(1, |hold| hold.first_count()).max(work.counted + 1).max(work.step + 1);
         work.started_at = now;
         work.cancelled = false;
         let attempt = work.counted + u32::from(work.hold.is_some_and(|hold| hold.suspect));
