@@ -58,7 +58,8 @@ impl Engine {
             None if alone => self.alone = Some(id),
             _ => {}
         }
-        self.exposed < self.config.max_exposed && !(alone && self.running > 0)
+        // Not beside completions either: a neighbour whose handler has ended would be counted for the crash of this one.
+        self.exposed < self.config.max_exposed && !(alone && self.exposed > 0)
     }
 
     /// The record does not run alone, or wait for that, any more: others may start.
