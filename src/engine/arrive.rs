@@ -66,15 +66,11 @@ impl Engine {
     fn admit(&mut self, index: usize, arrival: Arrival) {
         let Arrival { record, identified, not_before, expires_at, step } = arrival;
         let cached = matches!(identified, Identified::Cached(_));
-        let (mut counted, mut bound_for) = (0, None);
+        let mut bound_for = None;
         let (fingerprint, message, stage) = match identified {
             Identified::Id { fingerprint, message } => (Some(fingerprint), message, Stage::Queued),
             Identified::Cached(fingerprint) => (Some(fingerprint), None, Stage::Queued),
-            Identified::Process => {
-                // Nobody else counts the attempts of a record without an ID.
-                counted = step;
-                (None, None, Stage::Held)
-            }
+            Identified::Process => (None, None, Stage::Held),
             Identified::Stop(stop) => (None, None, Stage::Unusable(format!("{}: {stop}", stop.problem))),
             Identified::DeadLetter(stop) => {
                 let reason = format!("it has no usable message ID: {}", stop.problem);
@@ -110,7 +106,7 @@ impl Engine {
             suspected: None,
             asked: 0,
             unwanted: false,
-            counted,
+            counted: 0,
             unavailable: 0,
             started_at: Duration::ZERO,
             cancelled: false,

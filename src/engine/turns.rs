@@ -13,7 +13,7 @@ impl Engine {
         }
         if let Some(lane) = self.alone.and_then(|id| self.work(id)).map(|work| work.lane) {
             // Everybody waits for it, and it for those that run.
-            let waits = self.running == 0 && self.lanes.get(lane.0).is_some_and(|lane| lane.ready);
+            let waits = self.exposed == 0 && self.lanes.get(lane.0).is_some_and(|lane| lane.ready);
             if waits {
                 self.take_turn(lane);
                 // Whoever has nothing more to wait for lines up anew.
@@ -117,7 +117,8 @@ impl Engine {
             return false;
         }
         let partition_full = self.part_of(id).is_some_and(|part| part.running >= part.turns);
-        self.has_turn() && !partition_full && !(alone && self.running > 0)
+        // Not beside completions either: a neighbour whose handler has ended would be counted for the crash of this one.
+        self.has_turn() && !partition_full && !(alone && self.exposed > 0)
     }
 
     /// The record does not run alone, or wait for that, any more: others may start.
@@ -142,7 +143,8 @@ impl Engine {
         let call = self.last_call;
         let Some(work) = self.work_mut(id) else { return };
         // A claim that had to be made anew between two attempts may have found a greater count.
-        work.counted = work.hold.map_or(1, |hold| hold.first_count()).max(work.counted + 1);
+        // In each retry topic it has been through it failed, though the store may have forgotten the count.
+        work.counted = work.hold.map_or(1, |hold| hold.first_count()).max(work.counted + 1).max(work.step + 1);
         work.started_at = now;
         work.cancelled = false;
         work.call = call;

@@ -42,9 +42,10 @@ fn from_the_second_takeover_on_it_runs_alone() {
     bench.answer_claim('x', Ok(SUSPECT(1)));
     assert_eq!((bench.running(), bench.claiming()), ("v".into(), String::new()), "not even claimed meanwhile");
     bench.handled("v");
+    assert_eq!((bench.running(), bench.claiming()), (String::new(), String::new()), "v is not recorded as done yet");
+    bench.completed("v");
     assert_eq!((bench.running(), bench.claiming()), (String::new(), "x".into()), "nobody starts before it");
     bench.answer_claim('x', Ok(taken_over(2)));
-    bench.completed("v");
     assert_eq!(bench.running(), "x");
     bench.pass(ms(1000));
     assert_eq!(bench.running(), "x");
@@ -79,6 +80,8 @@ fn suspects_that_wait_are_not_counted_for_the_crash_of_the_one_that_runs() {
     bench.answer_claim('x', Ok(taken_over(4)));
     assert_eq!((bench.running(), bench.claiming()), ("x".into(), String::new()));
     bench.handled("x");
+    assert_eq!(bench.claiming(), "", "x would be counted for a crash of y until it is recorded");
+    bench.completed("x");
     assert_eq!(bench.claiming(), "y");
 }
 
@@ -97,6 +100,7 @@ fn a_suspect_whose_store_does_not_answer_lets_the_others_run() {
     bench.answer_claim('x', Ok(taken_over(2)));
     assert_eq!(bench.running(), "y");
     bench.handled("y");
+    bench.completed("y");
     assert_eq!(bench.running(), "x");
 }
 
