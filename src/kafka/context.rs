@@ -30,7 +30,8 @@ pub(super) enum Note {
     Committed(Vec<(TopicPartition, Offset, Result<(), String>)>),
 }
 
-/// The context of the consumer. Shared with librdkafka, which calls it only from within a poll of the poll thread.
+/// The context of a consumer, which librdkafka calls only from within a poll of the poll thread; and of a producer, whose
+/// logs come from librdkafka's own threads.
 #[derive(Default)]
 pub(super) struct Context {
     /// How many events were served that are no records: a poll that serves one looks like a poll of an empty queue.

@@ -44,7 +44,9 @@ mod faults;
 mod native;
 mod owned;
 mod poller;
+mod publisher;
 mod rebalance;
+mod scope;
 mod settings;
 mod source;
 mod start;
@@ -53,6 +55,7 @@ mod tests;
 mod thread;
 
 pub use error::SourceError;
+pub use publisher::{Outgoing, PublishError, Publisher};
 pub use settings::{
     DEFAULT_ASSIGNMENT_STRATEGY, DEFAULT_DRAIN_LIMIT, DEFAULT_MAX_POLL_INTERVAL, DEFAULT_START_LIMIT, KafkaSettings,
 };

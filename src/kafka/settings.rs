@@ -9,7 +9,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaConfRes;
 
-use super::SourceError;
+use super::{SourceError, scope};
 
 /// How long the brokers may take to answer at the start.
 pub const DEFAULT_START_LIMIT: Duration = Duration::from_secs(10);
@@ -93,7 +93,8 @@ pub struct KafkaSettings {
     pub group: String,
     /// The topics to read, by their full names.
     pub topics: Vec<String>,
-    /// Any other librdkafka property. Some are refused: see the errors of [`Source::start`](super::Source::start).
+    /// Any other librdkafka property, of consumers and producers alike: each gets those that it knows. Some are refused:
+    /// see the errors of [`Source::start`](super::Source::start).
     pub properties: BTreeMap<String, String>,
     /// How the group deals out partitions; default [`DEFAULT_ASSIGNMENT_STRATEGY`]. The property
     /// `partition.assignment.strategy` overrides it.
@@ -179,17 +180,13 @@ impl KafkaSettings {
             return Err(problem);
         }
         let mut config = ClientConfig::new();
-        // What librdkafka says is filtered by the subscriber, not here.
-        config.set_log_level(RDKafkaLogLevel::Info);
+        config.set_log_level(self.log_level());
         for (name, value) in DEFAULTS {
             config.set(*name, *value);
         }
         config.set("partition.assignment.strategy", &self.assignment_strategy);
         config.set("max.poll.interval.ms", self.poll_interval()?.as_millis().to_string());
-        for (name, value) in &self.properties {
-            if name == "debug" {
-                config.set_log_level(RDKafkaLogLevel::Debug);
-            }
+        for (name, value) in self.properties.iter().filter(|(name, _)| scope::is_consumers(name)) {
             // Two names of one property: without this, which of the two holds would be left to chance.
             if name == "max.partition.fetch.bytes" {
                 config.remove("fetch.message.max.bytes");
@@ -207,6 +204,11 @@ impl KafkaSettings {
         }
         config.create_native_config().map_err(|error| refused("the settings", error))?;
         Ok(config)
+    }
+
+    /// What librdkafka says is filtered by the subscriber, not here.
+    pub(super) fn log_level(&self) -> RDKafkaLogLevel {
+        if self.properties.contains_key("debug") { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info }
     }
 
     /// What is wrong with our own settings, and with properties that are ours to decide.
@@ -235,6 +237,11 @@ impl KafkaSettings {
         for (name, value, why) in FORCED {
             if self.properties.get(*name).is_some_and(|set| set != value) {
                 refuse(name, format!("it must be `{value}`: {why}"));
+            }
+        }
+        for (name, value) in &self.properties {
+            if let Some(problem) = scope::forced_problem(name, value) {
+                refuse(name, problem);
             }
         }
         for (name, setting) in NAMED {
@@ -296,7 +303,7 @@ fn is_secret(name: &str) -> bool {
 }
 
 /// librdkafka's answer to a property, without the value that it repeats.
-fn refused(what: &str, error: KafkaError) -> SourceError {
+pub(super) fn refused(what: &str, error: KafkaError) -> SourceError {
     match error {
         KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, _, name, _) => {
             SourceError::setting(name, "librdkafka knows no such property")

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use rdkafka::client::Client;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 use rdkafka::types::RDKafkaRespErr;
 use tokio::time::Instant;
@@ -21,8 +22,11 @@ const REPORTS: usize = 32;
 
 /// Creates the consumer; connects in the background.
 pub(super) fn create(settings: &KafkaSettings) -> Result<BaseConsumer<Context>, SourceError> {
-    let config = settings.client_config()?;
-    config.create_with_context(Context::default()).map_err(|error| match error {
+    created(settings.client_config()?.create_with_context(Context::default()))
+}
+
+pub(super) fn created<T>(created: KafkaResult<T>) -> Result<T, SourceError> {
+    created.map_err(|error| match error {
         KafkaError::ClientCreation(reason) => SourceError::Refused { reason },
         other => SourceError::Refused { reason: other.to_string() },
     })
@@ -37,29 +41,33 @@ enum Answer {
     Later(String),
 }
 
-/// Waits until a broker has confirmed every topic. `cancelled` tells that nobody waits any more.
-pub(super) fn check(
-    consumer: &BaseConsumer<Context>,
+/// Waits until a broker has confirmed every topic. `poll` brings reports, `access` is what for, `cancelled` tells that
+/// nobody waits any more.
+pub(super) fn check<'t>(
+    client: &Client<Context>,
+    poll: impl Fn(),
     settings: &KafkaSettings,
+    topics: impl Iterator<Item = &'t str>,
+    access: &str,
     cancelled: impl Fn() -> bool,
 ) -> Result<(), SourceError> {
     let deadline = Instant::now() + settings.start_limit;
-    for topic in &settings.topics {
+    for topic in topics {
         let mut missing_since = None;
         let mut last = None;
         loop {
-            match ask(consumer, topic) {
+            match ask(client, topic) {
                 Answer::Exists => break,
                 Answer::Denied(reason) => {
-                    return Err(SourceError::Denied { what: format!("reading topic `{topic}`"), reason });
+                    return Err(SourceError::Denied { what: format!("{access} topic `{topic}`"), reason });
                 }
                 Answer::Missing => {
                     let since = *missing_since.get_or_insert_with(Instant::now);
                     if since.elapsed() >= TOPIC_LIMIT.min(settings.start_limit) {
-                        return Err(SourceError::UnknownTopic { topic: topic.clone() });
+                        return Err(SourceError::UnknownTopic { topic: topic.to_owned() });
                     }
                 }
-                Answer::Later(reason) => last = last_failure(consumer)?.or(last).or(Some(reason)),
+                Answer::Later(reason) => last = last_failure(client.context(), &poll)?.or(last).or(Some(reason)),
             }
             if cancelled() || Instant::now() >= deadline {
                 let (brokers, limit) = (settings.brokers.clone(), settings.start_limit);
@@ -72,8 +80,8 @@ pub(super) fn check(
     Ok(())
 }
 
-fn ask(consumer: &BaseConsumer<Context>, topic: &str) -> Answer {
-    match consumer.fetch_metadata(Some(topic), ASK) {
+fn ask(client: &Client<Context>, topic: &str) -> Answer {
+    match client.fetch_metadata(Some(topic), ASK) {
         Ok(metadata) => read(&metadata, topic),
         Err(error) => Answer::Later(reason_of(&error)),
     }
@@ -101,7 +109,7 @@ fn read(metadata: &Metadata, topic: &str) -> Answer {
 
 /// Whether a broker says that a topic is missing (or that it is there); `None` where no broker says either.
 pub(super) fn is_missing(consumer: &BaseConsumer<Context>, topic: &str) -> Option<bool> {
-    match ask(consumer, topic) {
+    match ask(consumer.client(), topic) {
         Answer::Missing => Some(true),
         Answer::Exists => Some(false),
         Answer::Denied(reason) | Answer::Later(reason) => {
@@ -112,13 +120,13 @@ pub(super) fn is_missing(consumer: &BaseConsumer<Context>, topic: &str) -> Optio
 }
 
 /// What librdkafka reported meanwhile, in its own words. An error where trying again is no use.
-fn last_failure(consumer: &BaseConsumer<Context>) -> Result<Option<String>, SourceError> {
+fn last_failure(context: &Context, poll: impl Fn()) -> Result<Option<String>, SourceError> {
     let mut last = None;
     // Not yet subscribed: a poll brings reports only. Those that are logged look like an empty queue, so an empty poll
     // does not end this. "All brokers are down" says less than what came before it.
     for _ in 0..REPORTS {
-        drop(consumer.poll(Duration::ZERO));
-        match consumer.context().take_error() {
+        poll();
+        match context.take_error() {
             Some((RDKafkaErrorCode::Authentication, reason)) => {
                 return Err(SourceError::Denied { what: "the login".to_owned(), reason });
             }

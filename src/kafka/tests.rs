@@ -2,6 +2,7 @@
 
 mod cluster;
 mod commits;
+mod publisher;
 mod rebalance;
 mod settings;
 

@@ -76,7 +76,9 @@ fn open(
     // Called by librdkafka's threads whenever something comes into the empty queue: so neither a long poll nor short
     // ones are needed, and a record, a callback and a command each wake the loop at once.
     consumer.set_nonempty_callback(move || wake.notify_one());
-    start::check(&consumer, settings, || started.is_closed())?;
+    let poll = || drop(consumer.poll(Duration::ZERO));
+    let topics = settings.topics.iter().map(String::as_str);
+    start::check(consumer.client(), poll, settings, topics, "reading", || started.is_closed())?;
     Ok(Rc::new(consumer))
 }
 

@@ -21,6 +21,7 @@ mod consuming;
 mod examples;
 mod failing_handlers;
 mod harness;
+mod kafka_publisher;
 mod outages;
 mod proof;
 mod rooms;
