@@ -235,10 +235,7 @@ impl Publisher {
         let mut current = self.shared.current.lock();
         if let Some((_, reason)) = current.client().fatal_error() {
             tracing::warn!(reason, "the producer was stopped by a fatal error; a new one takes its place");
-            let new = open(&self.shared.config).map_err(PublishError::Unavailable)?;
-            let old = std::mem::replace(&mut *current, new);
-            // Whoever waits for it gets an answer now: nothing of it will ever be written.
-            old.purge(PurgeConfig::default().queue().inflight());
+            *current = open(&self.shared.config).map_err(PublishError::Unavailable)?;
         }
         Ok(Arc::clone(&current))
     }
@@ -275,6 +272,11 @@ fn open(config: &ClientConfig) -> Result<Arc<BaseProducer<Context>>, SourceError
 fn serve(producer: &Arc<BaseProducer<Context>>) {
     while Arc::strong_count(producer) > 1 {
         producer.poll(TURN);
+        if producer.client().fatal_error().is_some() {
+            // Nothing will be written any more, so whoever waits gets an answer now. Each turn anew: one purge misses
+            // what is on its way from one of librdkafka's queues to another.
+            producer.purge(PurgeConfig::default().queue().inflight());
+        }
     }
     if let Err(error) = producer.flush(LAST_RECORDS) {
         tracing::warn!(%error, "records that nobody waits for any more were not acknowledged");
