@@ -10,8 +10,9 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header as KafkaHeader, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use crate::record::Header;
 
@@ -138,7 +139,13 @@ pub struct Publisher {
 
 struct Shared {
     config: ClientConfig,
-    current: Mutex<Arc<BaseProducer<Context>>>,
+    current: Mutex<Arc<Producing>>,
+}
+
+/// A producer, and whether it has failed for good.
+struct Producing {
+    producer: BaseProducer<Context>,
+    failed: CancellationToken,
 }
 
 /// Where the answer to a record goes.
@@ -205,35 +212,27 @@ impl Publisher {
     pub async fn publish(&self, outgoing: Outgoing) -> Result<(), PublishError> {
         let topic = Arc::clone(&outgoing.topic);
         let (delivered, answer) = oneshot::channel();
-        self.hand_over(outgoing, Box::new(delivered))?;
-        match answer.await {
+        let producing = self.current()?;
+        hand_over(&producing.producer, outgoing, Box::new(delivered))?;
+        // Nothing more comes of a producer that has failed, but librdkafka may tell only with the delivery timeout.
+        let answer = tokio::select! {
+            biased;
+            answer = answer => answer,
+            () = producing.failed.cancelled() => {
+                return Err(PublishError::NotAcknowledged { topic, reason: "the producer failed for good".to_owned() });
+            }
+        };
+        match answer {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(PublishError::of(topic, &error)),
             Err(_) => Err(PublishError::NotAcknowledged { topic, reason: "the producer has ended".to_owned() }),
         }
     }
 
-    fn hand_over(&self, outgoing: Outgoing, delivered: Delivered) -> Result<(), PublishError> {
-        let producer = self.current()?;
-        let topic = Arc::clone(&outgoing.topic);
-        let mut record = BaseRecord::<'_, [u8], [u8], _>::with_opaque_to(&topic, delivered);
-        record.partition = outgoing.partition;
-        record.key = outgoing.key.as_deref();
-        record.payload = outgoing.payload.as_deref();
-        record.timestamp = outgoing.timestamp;
-        if !outgoing.headers.is_empty() {
-            let headers = OwnedHeaders::new_with_capacity(outgoing.headers.len());
-            record.headers = Some(outgoing.headers.iter().fold(headers, |headers, Header { name, value }| {
-                headers.insert(KafkaHeader { key: name, value: value.as_deref() })
-            }));
-        }
-        producer.send(record).map_err(|(error, _)| PublishError::of(Arc::clone(&topic), &error))
-    }
-
     /// The producer in use: another one after a fatal error, which no producer survives.
-    fn current(&self) -> Result<Arc<BaseProducer<Context>>, PublishError> {
+    fn current(&self) -> Result<Arc<Producing>, PublishError> {
         let mut current = self.shared.current.lock();
-        if let Some((_, reason)) = current.client().fatal_error() {
+        if let Some((_, reason)) = current.producer.client().fatal_error() {
             tracing::warn!(reason, "the producer was stopped by a fatal error; a new one takes its place");
             *current = open(&self.shared.config).map_err(PublishError::Unavailable)?;
         }
@@ -241,14 +240,25 @@ impl Publisher {
     }
 
     #[cfg(test)]
-    pub(super) fn in_flight(&self) -> i32 {
-        self.shared.current.lock().in_flight_count()
-    }
-
-    #[cfg(test)]
     pub(super) fn native_ptr(&self) -> *mut rdkafka::types::RDKafka {
-        self.shared.current.lock().client().native_ptr()
+        self.shared.current.lock().producer.client().native_ptr()
     }
+}
+
+fn hand_over(producer: &BaseProducer<Context>, outgoing: Outgoing, delivered: Delivered) -> Result<(), PublishError> {
+    let topic = Arc::clone(&outgoing.topic);
+    let mut record = BaseRecord::<'_, [u8], [u8], _>::with_opaque_to(&topic, delivered);
+    record.partition = outgoing.partition;
+    record.key = outgoing.key.as_deref();
+    record.payload = outgoing.payload.as_deref();
+    record.timestamp = outgoing.timestamp;
+    if !outgoing.headers.is_empty() {
+        let headers = OwnedHeaders::new_with_capacity(outgoing.headers.len());
+        record.headers = Some(outgoing.headers.iter().fold(headers, |headers, Header { name, value }| {
+            headers.insert(KafkaHeader { key: name, value: value.as_deref() })
+        }));
+    }
+    producer.send(record).map_err(|(error, _)| PublishError::of(Arc::clone(&topic), &error))
 }
 
 impl fmt::Debug for Publisher {
@@ -259,23 +269,22 @@ impl fmt::Debug for Publisher {
 }
 
 /// Makes a producer, connecting in the background, and the thread that serves it.
-fn open(config: &ClientConfig) -> Result<Arc<BaseProducer<Context>>, SourceError> {
+fn open(config: &ClientConfig) -> Result<Arc<Producing>, SourceError> {
     let producer = start::created(config.create_with_context(Context::default()))?;
-    let producer: Arc<BaseProducer<Context>> = Arc::new(producer);
-    let served = Arc::clone(&producer);
+    let producing = Arc::new(Producing { producer, failed: CancellationToken::new() });
+    let served = Arc::clone(&producing);
     let thread = std::thread::Builder::new().name("hapax-publisher".to_owned()).spawn(move || serve(&served));
     thread.map(drop).map_err(|error| SourceError::Thread { reason: error.to_string() })?;
-    Ok(producer)
+    Ok(producing)
 }
 
 /// Brings the answers, until nobody else holds the producer. Its end, which may take long, is this thread's alone.
-fn serve(producer: &Arc<BaseProducer<Context>>) {
-    while Arc::strong_count(producer) > 1 {
+fn serve(producing: &Arc<Producing>) {
+    let Producing { producer, failed } = &**producing;
+    while Arc::strong_count(producing) > 1 {
         producer.poll(TURN);
         if producer.client().fatal_error().is_some() {
-            // Nothing will be written any more, so whoever waits gets an answer now. Each turn anew: one purge misses
-            // what is on its way from one of librdkafka's queues to another.
-            producer.purge(PurgeConfig::default().queue().inflight());
+            failed.cancel();
         }
     }
     if let Err(error) = producer.flush(LAST_RECORDS) {

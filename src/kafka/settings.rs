@@ -44,12 +44,19 @@ const FORCED: &[(&str, &str, &str)] = &[
 
 /// Properties that are settings of their own; both would contradict each other.
 const NAMED: &[(&str, &str)] = &[
-    ("bootstrap.servers", "brokers"),
-    ("metadata.broker.list", "brokers"),
-    ("group.id", "group"),
-    ("group.instance.id", "static_member"),
-    ("group.protocol", "group_protocol"),
-    ("auto.offset.reset", "start_at` or `offset_lost"),
+    ("bootstrap.servers", "set `brokers` instead"),
+    ("metadata.broker.list", "set `brokers` instead"),
+    ("group.id", "set `group` instead"),
+    ("group.instance.id", "set `static_member` instead"),
+    (
+        "group.protocol",
+        "set `group_protocol` instead: it is classic by default, and what the other costs is told there",
+    ),
+    (
+        "auto.offset.reset",
+        "set `start_at` or `offset_lost` instead; by default it is `error`, since a silent reset would skip records, or \
+         repeat those older than the window",
+    ),
 ];
 
 /// What the classic protocol alone knows; with the other one the brokers decide.
@@ -254,9 +261,9 @@ impl KafkaSettings {
                 refuse(name, problem);
             }
         }
-        for (name, setting) in NAMED {
+        for (name, instead) in NAMED {
             if self.properties.contains_key(*name) {
-                refuse(name, format!("set `{setting}` instead"));
+                refuse(name, (*instead).to_owned());
             }
         }
         if self.group_protocol == GroupProtocol::Consumer {

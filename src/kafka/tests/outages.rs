@@ -55,7 +55,7 @@ async fn a_commit_that_is_refused_is_dropped_or_repeated_and_the_next_one_goes_t
             assert_eq!(member.commit(&held, 4).await, Ok(()), "{code:?}");
             assert!(member.commit(&held, 3).await.is_err(), "{code:?}: what was confirmed is still known");
         } else {
-            assert!(fenced && held.epoch > assigned[0].epoch, "{code:?}");
+            assert!(held.epoch > assigned[0].epoch, "{code:?}");
             assert_eq!(member.commit(&held, 4).await, Ok(()), "{code:?}");
         }
         member.close().await;
@@ -92,7 +92,7 @@ async fn a_partition_whose_leader_moves_is_read_on_and_commits_name_the_leader_o
     assert_eq!(numbers(&member.take(5).await), (5..10).collect::<Vec<_>>());
     // Unlike a broker the mock refuses an epoch that is not the current one: so it was sent.
     let reason = member.commit(&assigned[0], 5).await.expect_err("the epoch of the leader before");
-    assert!(reason.contains("leader epoch"), "{reason}");
+    assert!(reason.contains("FencedLeaderEpoch"), "{reason}");
     assert_eq!(member.commit(&assigned[0], 7).await, Ok(()));
     member.close().await;
     assert_eq!(cluster.committed(1), [Some(7)]);
@@ -108,9 +108,10 @@ async fn an_end_during_a_drain_without_brokers_is_bounded() {
     cluster.mock().broker_down(1).expect("the broker goes down");
     first.source.commit(moving[0].clone(), 1).await;
     let limit = Duration::from_secs(1);
-    for member in [first, second] {
+    for (member, owns) in [(first, true), (second, false)] {
         let begun = Instant::now();
-        assert!(!member.source.close(limit).await, "nobody can have confirmed it");
+        let closed = member.source.close(limit).await;
+        assert!(!owns || !closed, "nobody can have confirmed it");
         assert!(begun.elapsed() < limit + Duration::from_millis(500), "{:?}", begun.elapsed());
     }
 }
