@@ -29,6 +29,13 @@
 //!   lose the start position otherwise. What is paused is resumed before it is given back, since librdkafka's mark
 //!   outlives the assignment.
 //!
+//! # Offsets that are not there
+//!
+//! Where retention was faster, or the topic was made again and is shorter, the source stops, unless
+//! [`OffsetLost`] says where to go on. librdkafka goes there by itself then, and says so in its log alone. The first record
+//! that follows tells what happened: ahead of the lost offset it is the same log; before it, it is another, and the
+//! partition is told as [`SourceEvent::Lost`] and [`SourceEvent::Assigned`] in one go, between two records.
+//!
 //! # When nobody takes the records
 //!
 //! For half a second the thread holds what it has, then it pauses all partitions and polls on. It resumes those that the
