@@ -12,7 +12,6 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header as KafkaHeader, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
 
 use crate::record::Header;
 
@@ -139,13 +138,7 @@ pub struct Publisher {
 
 struct Shared {
     config: ClientConfig,
-    current: Mutex<Arc<Producing>>,
-}
-
-/// A producer, and whether it has failed for good.
-struct Producing {
-    producer: BaseProducer<Context>,
-    failed: CancellationToken,
+    current: Mutex<Arc<BaseProducer<Context>>>,
 }
 
 /// Where the answer to a record goes.
@@ -212,17 +205,10 @@ impl Publisher {
     pub async fn publish(&self, outgoing: Outgoing) -> Result<(), PublishError> {
         let topic = Arc::clone(&outgoing.topic);
         let (delivered, answer) = oneshot::channel();
-        let producing = self.current()?;
-        hand_over(&producing.producer, outgoing, Box::new(delivered))?;
-        // Nothing more comes of a producer that has failed, but librdkafka may tell only with the delivery timeout.
-        let answer = tokio::select! {
-            biased;
-            answer = answer => answer,
-            () = producing.failed.cancelled() => {
-                return Err(PublishError::NotAcknowledged { topic, reason: "the producer failed for good".to_owned() });
-            }
-        };
-        match answer {
+        // Held until the answer: its thread serves it for as long as anybody else does.
+        let producer = self.current()?;
+        hand_over(&producer, outgoing, Box::new(delivered))?;
+        match answer.await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(PublishError::of(topic, &error)),
             Err(_) => Err(PublishError::NotAcknowledged { topic, reason: "the producer has ended".to_owned() }),
@@ -230,9 +216,9 @@ impl Publisher {
     }
 
     /// The producer in use: another one after a fatal error, which no producer survives.
-    fn current(&self) -> Result<Arc<Producing>, PublishError> {
+    fn current(&self) -> Result<Arc<BaseProducer<Context>>, PublishError> {
         let mut current = self.shared.current.lock();
-        if let Some((_, reason)) = current.producer.client().fatal_error() {
+        if let Some((_, reason)) = current.client().fatal_error() {
             tracing::warn!(reason, "the producer was stopped by a fatal error; a new one takes its place");
             *current = open(&self.shared.config).map_err(PublishError::Unavailable)?;
         }
@@ -241,7 +227,7 @@ impl Publisher {
 
     #[cfg(test)]
     pub(super) fn native_ptr(&self) -> *mut rdkafka::types::RDKafka {
-        self.shared.current.lock().producer.client().native_ptr()
+        self.shared.current.lock().client().native_ptr()
     }
 }
 
@@ -269,23 +255,19 @@ impl fmt::Debug for Publisher {
 }
 
 /// Makes a producer, connecting in the background, and the thread that serves it.
-fn open(config: &ClientConfig) -> Result<Arc<Producing>, SourceError> {
-    let producer = start::created(config.create_with_context(Context::default()))?;
-    let producing = Arc::new(Producing { producer, failed: CancellationToken::new() });
-    let served = Arc::clone(&producing);
+fn open(config: &ClientConfig) -> Result<Arc<BaseProducer<Context>>, SourceError> {
+    let producer: BaseProducer<Context> = start::created(config.create_with_context(Context::default()))?;
+    let producer = Arc::new(producer);
+    let served = Arc::clone(&producer);
     let thread = std::thread::Builder::new().name("hapax-publisher".to_owned()).spawn(move || serve(&served));
     thread.map(drop).map_err(|error| SourceError::Thread { reason: error.to_string() })?;
-    Ok(producing)
+    Ok(producer)
 }
 
 /// Brings the answers, until nobody else holds the producer. Its end, which may take long, is this thread's alone.
-fn serve(producing: &Arc<Producing>) {
-    let Producing { producer, failed } = &**producing;
-    while Arc::strong_count(producing) > 1 {
+fn serve(producer: &Arc<BaseProducer<Context>>) {
+    while Arc::strong_count(producer) > 1 {
         producer.poll(TURN);
-        if producer.client().fatal_error().is_some() {
-            failed.cancel();
-        }
     }
     if let Err(error) = producer.flush(LAST_RECORDS) {
         tracing::warn!(%error, "records that nobody waits for any more were not acknowledged");
