@@ -9,7 +9,7 @@ use super::topics::OtherTopics;
 use crate::engine::{ConflictPolicy, EngineConfig, Order};
 use crate::error::{BuildError, Problem};
 use crate::id::{Extract, IdKey, IdPolicy, Identifier, Namespace};
-use crate::kafka::KafkaSettings;
+use crate::kafka::{GroupProtocol, KafkaSettings, OffsetLost, StartAt};
 use crate::observe::Observer;
 use crate::store::{Agreement, Cached, DoneCache, Store};
 use crate::telemetry::Telemetry;
@@ -85,6 +85,24 @@ impl ConsumerBuilder {
     /// back without a rebalance. No two consumers may run with the same one: the newer stops the older.
     pub fn static_member(mut self, id: impl Into<String>) -> Self {
         self.kafka.static_member = Some(id.into());
+        self
+    }
+
+    /// By which protocol the members of the group share partitions; default [`GroupProtocol::Classic`].
+    pub fn group_protocol(mut self, protocol: GroupProtocol) -> Self {
+        self.kafka.group_protocol = protocol;
+        self
+    }
+
+    /// Where a partition starts for which the group never committed an offset; default [`StartAt::Earliest`].
+    pub fn start_at(mut self, start: StartAt) -> Self {
+        self.kafka.start_at = start;
+        self
+    }
+
+    /// What happens where the offset to read next is not in the partition; default [`OffsetLost::Stop`].
+    pub fn offset_lost(mut self, policy: OffsetLost) -> Self {
+        self.kafka.offset_lost = policy;
         self
     }
 

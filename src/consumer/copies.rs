@@ -25,7 +25,7 @@ pub(super) const ATTEMPTS: &str = "hapax-attempts";
 /// The longest message about a failure, in bytes: headers count against the topic's limit on a record's size.
 const LONGEST_MESSAGE: usize = 1024;
 
-/// The copy of a record for a dead-letter topic. It keeps key, payload, headers and timestamp.
+/// The copy of a record for a dead-letter topic. It keeps key, payload and headers.
 ///
 /// `original` is the record as it first arrived: of one that came from a retry topic, the record before that.
 pub(super) fn dead_letter(topic: Arc<str>, original: &Record, group: &str, message: &str, attempts: u32) -> Outgoing {
@@ -57,7 +57,9 @@ fn copy(topic: Arc<str>, record: &Record, headers: Vec<Header>) -> Outgoing {
         key: record.key().cloned(),
         payload: record.payload().cloned(),
         headers,
-        timestamp: record.timestamp(),
+        // The time of writing. The retention of the topic counts from it: with its own, an old record would be deleted at
+        // once. What it was stands in the headers.
+        timestamp: None,
     }
 }
 

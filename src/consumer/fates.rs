@@ -12,13 +12,12 @@ impl ConsumerBuilder {
     /// The topic for records that cannot be handled; default: none, and their partitions stop. It must exist.
     ///
     /// There goes a record that failed fatally or as often as [`max_attempts`](Self::max_attempts) allows, one of which
-    /// the process died so often, and by default one without a usable ID; others by policy. Its copy keeps key, payload,
-    /// headers and timestamp, and says in headers where it lay and what failed, as Spring Kafka does. Only once it is
+    /// the process died so often, and by default one without a usable ID; others by policy. Its copy keeps key, payload
+    /// and headers, and says in headers where and when it lay and what failed, as Spring Kafka does. Only once it is
     /// delivered is the record's ID recorded as done and its offset committed, so an outage of the topic holds its
     /// partition. After a crash at that moment there may be two copies.
     ///
-    /// Retention must not be shorter than that of the topics that are read, for it counts from the timestamp; and the limit
-    /// on the size of a record must leave room for the headers, 2 KiB.
+    /// The topic's limit on the size of a record must leave room for the headers, 2 KiB.
     pub fn dead_letter_topic(mut self, topic: impl Into<String>) -> Self {
         self.topics.dead_letters = DeadLetters::Topic(topic.into().into());
         self

@@ -17,6 +17,7 @@ const DUE: &str = "hapax-retry-at";
 const TOPIC: &str = "hapax-original-topic";
 const PARTITION: &str = "hapax-original-partition";
 const OFFSET: &str = "hapax-original-offset";
+const TIMESTAMP: &str = "hapax-original-timestamp";
 
 /// One retry topic, and how long a record lies there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +61,9 @@ pub(super) fn headers(original: &Record, step: u32, due: i64) -> Vec<Header> {
     add(TOPIC, original.topic().to_owned());
     add(PARTITION, original.partition().partition().to_string());
     add(OFFSET, original.offset().to_string());
+    if let Some(timestamp) = original.timestamp() {
+        add(TIMESTAMP, timestamp.to_string());
+    }
     headers
 }
 
@@ -73,7 +77,7 @@ pub(super) fn millis(time: Duration) -> i64 {
 }
 
 fn is_ours(header: &Header) -> bool {
-    [STEP, DUE, TOPIC, PARTITION, OFFSET].contains(&&*header.name)
+    [STEP, DUE, TOPIC, PARTITION, OFFSET, TIMESTAMP].contains(&&*header.name)
 }
 
 fn origin(record: &Record) -> Option<(TopicPartition, Offset)> {
@@ -94,7 +98,7 @@ fn moved(record: &Record, partition: TopicPartition, offset: Offset) -> Record {
     if let Some(payload) = record.payload() {
         original = original.payload(payload.clone());
     }
-    if let Some(timestamp) = record.timestamp() {
+    if let Some(timestamp) = text(record, TIMESTAMP).and_then(|timestamp| timestamp.parse().ok()) {
         original = original.timestamp(timestamp);
     }
     for Header { name, value } in record.headers().iter().filter(|header| !is_ours(header)) {

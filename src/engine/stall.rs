@@ -47,7 +47,11 @@ impl Engine {
             .filter(|index| self.parts.get(*index).is_some_and(|part| part.may_stall() && self.stall_due(part) <= now))
             .collect();
         for index in stalled {
-            let (offset, waits_for) = self.what_it_waits_for(index);
+            let Some((offset, waits_for)) = self.what_it_waits_for(index) else {
+                // It waits for its time, as it is meant to.
+                self.moved(index);
+                continue;
+            };
             let Some(part) = self.parts.get_mut(index) else { continue };
             part.stall_told = Some(now);
             let since = now.saturating_sub(part.moved_at);
@@ -57,15 +61,16 @@ impl Engine {
     }
 
     /// The state of the first record that is not settled.
-    fn what_it_waits_for(&self, index: usize) -> (Offset, WaitsFor) {
+    fn what_it_waits_for(&self, index: usize) -> Option<(Offset, WaitsFor)> {
         let part = self.parts.get(index);
         let watermark = part.and_then(|part| part.tracker.watermark()).unwrap_or_default();
         if part.is_some_and(|part| part.phase == Phase::Stopped) {
-            return (watermark, WaitsFor::Stopped);
+            return Some((watermark, WaitsFor::Stopped));
         }
         let of_part = self.works.iter().map(|(_, work)| work).filter(|work| work.part == index);
-        let Some(first) = of_part.min_by_key(|work| work.record.offset()) else { return (watermark, WaitsFor::Turn) };
-        (first.record.offset(), self.waits_for(first.id))
+        let first = of_part.min_by_key(|work| work.record.offset())?;
+        let due = matches!(first.stage, Stage::NotDue(at) if at > self.now);
+        (!due).then(|| (first.record.offset(), self.waits_for(first.id)))
     }
 
     fn waits_for(&self, id: WorkId) -> WaitsFor {

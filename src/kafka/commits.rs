@@ -25,6 +25,8 @@ struct Track {
     waiting: Vec<Offset>,
     /// Sent as one, as the greatest of them.
     sent: Vec<Offset>,
+    /// Under way from an epoch before: nothing is sent before it was answered.
+    stale: Option<Offset>,
     /// The greatest offset that the broker confirmed in this epoch.
     confirmed: Option<Offset>,
 }
@@ -43,6 +45,7 @@ impl Commits {
             epoch: assignment.epoch,
             waiting: Vec::new(),
             sent: Vec::new(),
+            stale: None,
             confirmed: None,
         });
         let reached = track.waiting.iter().chain(&track.sent).chain(&track.confirmed).max();
@@ -56,7 +59,7 @@ impl Commits {
 
     /// What can be sent now: at most one offset of each partition.
     pub(super) fn send(&mut self) -> Vec<(TopicPartition, Offset)> {
-        let ready = self.tracks.iter_mut().filter(|(_, track)| track.sent.is_empty());
+        let ready = self.tracks.iter_mut().filter(|(_, track)| track.sent.is_empty() && track.stale.is_none());
         ready
             .filter_map(|(partition, track)| {
                 let offset = *track.waiting.iter().max()?;
@@ -74,6 +77,10 @@ impl Commits {
         result: Result<(), String>,
     ) -> Vec<Answer> {
         let Some(track) = self.tracks.get_mut(partition) else { return Vec::new() };
+        if track.stale == Some(offset) {
+            track.stale = None;
+            return Vec::new();
+        }
         if track.sent.iter().max() != Some(&offset) {
             return Vec::new();
         }
@@ -92,6 +99,18 @@ impl Commits {
     /// Whether nothing at all is waiting or under way.
     pub(super) fn all_settled(&self) -> bool {
         self.tracks.values().all(|track| track.waiting.is_empty() && track.sent.is_empty())
+    }
+
+    /// Begins another epoch of a partition that is kept, in which commits may go back; what was under way is answered with
+    /// `reason`, and still waited for.
+    pub(super) fn begin_anew(&mut self, partition: &TopicPartition, epoch: Epoch, reason: &str) -> Vec<Answer> {
+        let Some(track) = self.tracks.get_mut(partition) else { return Vec::new() };
+        let failed = Err(reason.to_owned());
+        let offsets: Vec<_> = track.sent.iter().chain(&track.waiting).copied().collect();
+        let answers = track.answer(partition, &offsets, &failed);
+        let stale = track.sent.iter().max().copied().or(track.stale);
+        *track = Track { epoch, waiting: Vec::new(), sent: Vec::new(), stale, confirmed: None };
+        answers
     }
 
     /// Forgets a partition that is no longer owned; what was under way is answered with `reason`.

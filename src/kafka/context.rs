@@ -24,6 +24,8 @@ pub(super) enum Note {
     Assign(TopicPartitionList),
     /// The group wants these back; librdkafka waits for the unassign call. `lost`: they are gone already.
     Revoke { partitions: TopicPartitionList, lost: bool },
+    /// The offset to read next was not there, and librdkafka went elsewhere as it was told to.
+    Reset(TopicPartition),
     /// A commit was answered.
     Committed(Vec<(TopicPartition, Offset, Result<(), String>)>),
 }
@@ -74,6 +76,9 @@ impl ClientContext for Context {
             tracing::debug!(target: "librdkafka", facility, "{message}");
             return;
         }
+        if let Some(partition) = reset_of(facility, message) {
+            self.note(Note::Reset(partition));
+        }
         let Some(suppressed) = self.may_log(facility) else { return };
         match level {
             Emerg | Alert | Critical => tracing::error!(target: "librdkafka", facility, suppressed, "{message}"),
@@ -117,6 +122,14 @@ impl ConsumerContext for Context {
             .collect();
         self.note(Note::Committed(answers));
     }
+}
+
+/// The partition whose position librdkafka says it has reset: it tells nobody but the log.
+fn reset_of(facility: &str, message: &str) -> Option<TopicPartition> {
+    let (before, _) = message.split_once(": offset reset (at ").filter(|_| facility == "OFFSET")?;
+    let (topic, number) = before.rsplit_once(" [")?;
+    let topic = topic.rsplit(' ').next()?;
+    Some(TopicPartition::new(topic, number.strip_suffix(']')?.parse().ok()?))
 }
 
 /// librdkafka's words for an error, without rust-rdkafka's prefix.

@@ -6,6 +6,8 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::time::Instant;
 
+use crate::record::{Offset, TopicPartition};
+
 use super::context::reason_of;
 use super::poller::Poller;
 use super::source::SourceEvent;
@@ -81,6 +83,15 @@ impl Poller {
             }
         }
         SourceError::OffsetLost { partition: None, next: None, reason }
+    }
+
+    /// librdkafka went to another position, as the policy says, and its first record came. Where that lies before what
+    /// was read the log is another one, and so is the assignment; ahead, only what retention deleted is missing.
+    pub(super) fn was_reset(&mut self, partition: &TopicPartition, from: Option<Offset>, to: Offset) {
+        tracing::error!(%partition, from, to, "the offset to read next was not there: the partition goes on elsewhere");
+        if from.is_some_and(|from| to < from) {
+            self.begin_anew(partition, to);
+        }
     }
 
     /// Asks again about topics that a broker did not know.

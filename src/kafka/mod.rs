@@ -22,32 +22,44 @@
 //!   for longer than `max.poll.interval.ms`. [`SourceEvent::Lost`] and the unassign call, at once; commits under way
 //!   are answered with an error. After a gap in polling the group is joined anew: librdkafka may not have noticed it,
 //!   and forgets to say so when a rebalance was under way.
-//! * **Commits** carry the epoch. One of an epoch that is over is refused here; the broker sees none.
+//! * **Commits** carry the epoch. One of an epoch that is over is refused here; the broker sees none. What the broker
+//!   does see is Kafka's own leader epoch of the last record before the offset. It hands it back with the offset, and the
+//!   next owner asks with it whether the log still is the one that was read.
 //! * **Pauses** happen between polls, never in a callback, and not before the first record of an epoch: librdkafka can
 //!   lose the start position otherwise. What is paused is resumed before it is given back, since librdkafka's mark
 //!   outlives the assignment.
+//!
+//! # Offsets that are not there
+//!
+//! Where retention was faster, or the topic was made again and is shorter, the source stops, unless
+//! [`OffsetLost`] says where to go on. librdkafka goes there by itself then, and says so in its log alone. The first record
+//! that follows tells what happened: ahead of the lost offset it is the same log; before it, it is another, and the
+//! partition is told as [`SourceEvent::Lost`] and [`SourceEvent::Assigned`] in one go, between two records.
 //!
 //! # When nobody takes the records
 //!
 //! For half a second the thread holds what it has, then it pauses all partitions and polls on. It resumes those that the
 //! driver has not paused itself. Nothing is lost or repeated by it; what librdkafka fetched ahead is fetched again.
 //!
-//! # What it does not do
+//! # What it cannot notice
 //!
-//! Commits carry no leader epoch (the safe interface has none), so a log that was cut short by an unclean election is
-//! noticed only where the committed offset lies beyond its end.
+//! A topic that was deleted, made again and has grown beyond the offset to read next, unless its leader epochs tell: those
+//! of a new topic start at zero.
 
 mod commits;
 mod context;
 mod error;
 mod faults;
+mod leaders;
 mod native;
 mod owned;
+mod policy;
 mod poller;
 mod publisher;
 mod rebalance;
 mod scope;
 mod settings;
+mod silence;
 mod source;
 mod start;
 #[cfg(test)]
@@ -55,6 +67,7 @@ mod tests;
 mod thread;
 
 pub use error::SourceError;
+pub use policy::{GroupProtocol, OffsetLost, StartAt};
 pub use publisher::{Outgoing, PublishError, Publisher};
 pub use settings::{
     DEFAULT_ASSIGNMENT_STRATEGY, DEFAULT_DRAIN_LIMIT, DEFAULT_MAX_POLL_INTERVAL, DEFAULT_START_LIMIT, KafkaSettings,

@@ -1,24 +1,29 @@
-//! The one place that calls librdkafka's C functions itself, for two things that the safe interface cannot do:
+//! The one place that calls librdkafka's C functions itself, for what the safe interface cannot do:
 //!
 //! * rust-rdkafka panics on a header whose name is not UTF-8. Anybody who may write to the topic could stop every
 //!   consumer with one record, so headers are read here, as bytes.
 //! * A commit by [`Consumer::commit`] has no answer: librdkafka reports it to a callback of its own that rust-rdkafka
 //!   never sets, and `ConsumerContext::commit_callback` is never called for it. Here the answer is asked for on the
 //!   consumer's queue, from where it does reach `commit_callback`.
+//! * Leader epochs: the safe interface knows none. Those that come with committed offsets stay in the list by themselves.
+//! * What librdkafka knows of a partition's end, without a question to a broker.
 #![allow(unsafe_code, reason = "the safe interface panics on some headers and swallows the answers to commits")]
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::marker::PhantomData;
 use std::ptr;
 
 use rdkafka::TopicPartitionList;
 use rdkafka::bindings::{
-    rd_kafka_commit_queue, rd_kafka_header_cnt, rd_kafka_header_get_all, rd_kafka_headers_t, rd_kafka_message_headers,
-    rd_kafka_queue_destroy, rd_kafka_queue_get_consumer, rd_kafka_resp_err_t,
+    rd_kafka_commit_queue, rd_kafka_get_watermark_offsets, rd_kafka_header_cnt, rd_kafka_header_get_all,
+    rd_kafka_headers_t, rd_kafka_message_headers, rd_kafka_message_leader_epoch, rd_kafka_queue_destroy,
+    rd_kafka_queue_get_consumer, rd_kafka_resp_err_t, rd_kafka_topic_partition_set_leader_epoch,
 };
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
+
+use crate::record::{Offset, TopicPartition};
 
 /// Sends a commit without waiting; its answer comes to [`ConsumerContext::commit_callback`] in a later poll.
 pub(super) fn commit<C: ConsumerContext>(
@@ -41,6 +46,44 @@ pub(super) fn commit<C: ConsumerContext>(
         rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
         error => Err(error.into()),
     }
+}
+
+/// The epoch of the leader that wrote a message, where the broker told it.
+pub(super) fn leader_epoch(message: &BorrowedMessage<'_>) -> Option<i32> {
+    // SAFETY: the message is alive.
+    let epoch = unsafe { rd_kafka_message_leader_epoch(message.ptr()) };
+    (epoch >= 0).then_some(epoch)
+}
+
+/// Adds a partition with the offset to commit and the epoch of the leader that wrote the record before it.
+pub(super) fn add_commit(
+    list: &mut TopicPartitionList,
+    partition: &TopicPartition,
+    offset: Offset,
+    leader_epoch: Option<i32>,
+) -> Result<(), KafkaError> {
+    let position = rdkafka::Offset::Offset(offset);
+    list.add_partition_offset(partition.topic(), partition.partition(), position)?;
+    if let Some(epoch) = leader_epoch {
+        // SAFETY: the list is alive and nobody else uses it; it has at least the element that was just added, its last.
+        unsafe {
+            let native = &*list.ptr();
+            let last = usize::try_from(native.cnt).unwrap_or(0).saturating_sub(1);
+            rd_kafka_topic_partition_set_leader_epoch(native.elems.add(last), epoch);
+        }
+    }
+    Ok(())
+}
+
+/// The offset behind a partition's last record, as the last fetch told it; asks no broker.
+pub(super) fn known_end<C: ConsumerContext>(consumer: &BaseConsumer<C>, partition: &TopicPartition) -> Option<Offset> {
+    let topic = CString::new(partition.topic()).ok()?;
+    let (mut first, mut end) = (-1, -1);
+    let client = consumer.client().native_ptr();
+    // SAFETY: the consumer is alive, so its handle is; librdkafka copies the name and writes two numbers.
+    let found =
+        unsafe { rd_kafka_get_watermark_offsets(client, topic.as_ptr(), partition.partition(), &mut first, &mut end) };
+    (found == rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && end >= 0).then_some(end)
 }
 
 /// The headers of one message, in the order in which the producer wrote them.

@@ -17,8 +17,10 @@ use crate::record::{Epoch, Offset, Record, TopicPartition};
 use super::commits::{Answer, Commits};
 use super::context::{Context, Note, reason_of};
 use super::faults::Missing;
+use super::leaders::Leaders;
 use super::owned::{self, Names};
 use super::rebalance::{Assigning, Rejoin, Revoking};
+use super::silence::Silence;
 use super::source::{Batch, Ends, SourceEvent};
 use super::thread::STALL;
 use super::{KafkaSettings, SourceError, native};
@@ -36,6 +38,10 @@ pub(super) struct Owned {
     pub(super) revoking: bool,
     /// The offset after the last record that was delivered, or where it starts; `None` for the beginning.
     pub(super) next: Option<Offset>,
+    pub(super) leaders: Leaders,
+    /// librdkafka went to another position by itself, as the policy for lost offsets says.
+    reset: bool,
+    pub(super) silence: Silence,
     /// A record of this epoch was delivered. Before, it is not paused: a pause right after an assign can lose the
     /// position at which to start.
     delivered: bool,
@@ -47,7 +53,22 @@ pub(super) struct Owned {
 
 impl Owned {
     pub(super) fn new(epoch: Epoch, next: Option<Offset>) -> Self {
-        Self { epoch, revoking: false, next, delivered: false, wanted: false, paused: false }
+        Self {
+            epoch,
+            revoking: false,
+            next,
+            leaders: Leaders::default(),
+            reset: false,
+            silence: Silence::default(),
+            delivered: false,
+            wanted: false,
+            paused: false,
+        }
+    }
+
+    /// Whether it is paused, or will be.
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused || self.wanted
     }
 }
 
@@ -56,6 +77,8 @@ pub(super) struct Poller {
     pub(super) consumer: Rc<BaseConsumer<Context>>,
     pub(super) ends: Ends,
     pub(super) topics: Vec<String>,
+    /// Where a partition starts of which nothing was committed.
+    pub(super) start_at: rdkafka::Offset,
     pub(super) poll_interval: Duration,
     pub(super) revoke_limit: Duration,
 
@@ -82,6 +105,8 @@ pub(super) struct Poller {
     #[cfg(test)]
     pub(super) longest_gap: Duration,
     pub(super) missing: HashMap<String, Missing>,
+    /// When to look for silent partitions.
+    pub(super) look_at: Instant,
     round: Round,
     names: Names,
 }
@@ -108,6 +133,7 @@ impl Poller {
             consumer,
             ends,
             topics: settings.topics.clone(),
+            start_at: settings.start_at.offset(),
             poll_interval,
             revoke_limit: settings.revoke_limit(poll_interval),
             owned: HashMap::new(),
@@ -126,6 +152,7 @@ impl Poller {
             #[cfg(test)]
             longest_gap: Duration::ZERO,
             missing: HashMap::new(),
+            look_at: Instant::now(),
             round: Round::default(),
             names: Names::default(),
         })
@@ -138,6 +165,7 @@ impl Poller {
         self.advance_missing();
         self.advance_stall();
         self.settle_pauses();
+        self.advance_silence();
     }
 
     /// When `advance` has something to do at the latest.
@@ -198,8 +226,17 @@ impl Poller {
             self.round.unowned += 1;
             return;
         };
+        if std::mem::take(&mut owned.reset) {
+            let from = owned.next;
+            self.was_reset(&partition, from, message.offset());
+        }
+        let Some(owned) = self.owned.get_mut(&partition) else { return };
+        if owned.silence.delivered() {
+            tracing::warn!(%partition, offset = message.offset(), "a partition had stood still and was woken");
+        }
         owned.delivered = true;
         owned.next = Some(message.offset() + 1);
+        owned.leaders.delivered(message.offset(), native::leader_epoch(message));
         let epoch = owned.epoch;
         let record = owned::record(message, partition.clone(), &mut self.names);
         self.round.add(partition, epoch, record);
@@ -233,6 +270,11 @@ impl Poller {
         while let Some(note) = self.consumer.context().take_note() {
             match note {
                 Note::Assign(partitions) => self.assign_requested(partitions),
+                Note::Reset(partition) => {
+                    if let Some(owned) = self.owned.get_mut(&partition) {
+                        owned.reset = true;
+                    }
+                }
                 Note::Revoke { partitions, lost } => self.revoke_requested(partitions, lost),
                 Note::Committed(answers) => {
                     for (partition, offset, result) in answers {
@@ -242,6 +284,21 @@ impl Poller {
                 }
             }
         }
+    }
+
+    /// Ends a partition's assignment and begins another, in place: the log it reads is not the one it read before.
+    pub(super) fn begin_anew(&mut self, partition: &TopicPartition, next: Offset) {
+        let Some(owned) = self.owned.get_mut(partition) else { return };
+        self.last_epoch += 1;
+        let epoch = Epoch(self.last_epoch);
+        let old = Assignment { partition: partition.clone(), epoch: owned.epoch };
+        // What is paused stays so, until it is settled what should be.
+        *owned = Owned { paused: owned.paused, ..Owned::new(epoch, Some(next)) };
+        let answers = self.commits.begin_anew(partition, epoch, "the partition's log is another one");
+        self.tell_answers(answers);
+        self.drop_pending();
+        self.tell(SourceEvent::Lost(vec![old]));
+        self.tell(SourceEvent::Assigned(vec![Assignment { partition: partition.clone(), epoch }]));
     }
 
     pub(super) fn ask_commit(&mut self, assignment: Assignment, offset: Offset) {
@@ -274,8 +331,12 @@ impl Poller {
         let mut list = TopicPartitionList::with_capacity(offsets.len());
         let mut sent = Ok(());
         for (partition, offset) in &offsets {
-            let position = rdkafka::Offset::Offset(*offset);
-            let added = list.add_partition_offset(partition.topic(), partition.partition(), position);
+            let leaders = self.owned.get_mut(partition).map(|owned| &mut owned.leaders);
+            let epoch = leaders.and_then(|leaders| {
+                leaders.committed(*offset);
+                leaders.of_commit(*offset)
+            });
+            let added = native::add_commit(&mut list, partition, *offset, epoch);
             sent = sent.and(added.map_err(|error| reason_of(&error)));
         }
         // Not at once: a commit that waited for an answer would keep this thread from polling.

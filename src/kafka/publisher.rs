@@ -10,7 +10,7 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header as KafkaHeader, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 use tokio::sync::oneshot;
 
 use crate::record::Header;
@@ -205,7 +205,9 @@ impl Publisher {
     pub async fn publish(&self, outgoing: Outgoing) -> Result<(), PublishError> {
         let topic = Arc::clone(&outgoing.topic);
         let (delivered, answer) = oneshot::channel();
-        self.hand_over(outgoing, Box::new(delivered))?;
+        // Held until the answer: its thread serves it for as long as anybody else does.
+        let producer = self.current()?;
+        hand_over(&producer, outgoing, Box::new(delivered))?;
         match answer.await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(PublishError::of(topic, &error)),
@@ -213,45 +215,36 @@ impl Publisher {
         }
     }
 
-    fn hand_over(&self, outgoing: Outgoing, delivered: Delivered) -> Result<(), PublishError> {
-        let producer = self.current()?;
-        let topic = Arc::clone(&outgoing.topic);
-        let mut record = BaseRecord::<'_, [u8], [u8], _>::with_opaque_to(&topic, delivered);
-        record.partition = outgoing.partition;
-        record.key = outgoing.key.as_deref();
-        record.payload = outgoing.payload.as_deref();
-        record.timestamp = outgoing.timestamp;
-        if !outgoing.headers.is_empty() {
-            let headers = OwnedHeaders::new_with_capacity(outgoing.headers.len());
-            record.headers = Some(outgoing.headers.iter().fold(headers, |headers, Header { name, value }| {
-                headers.insert(KafkaHeader { key: name, value: value.as_deref() })
-            }));
-        }
-        producer.send(record).map_err(|(error, _)| PublishError::of(Arc::clone(&topic), &error))
-    }
-
     /// The producer in use: another one after a fatal error, which no producer survives.
     fn current(&self) -> Result<Arc<BaseProducer<Context>>, PublishError> {
         let mut current = self.shared.current.lock();
         if let Some((_, reason)) = current.client().fatal_error() {
             tracing::warn!(reason, "the producer was stopped by a fatal error; a new one takes its place");
-            let new = open(&self.shared.config).map_err(PublishError::Unavailable)?;
-            let old = std::mem::replace(&mut *current, new);
-            // Whoever waits for it gets an answer now: nothing of it will ever be written.
-            old.purge(PurgeConfig::default().queue().inflight());
+            *current = open(&self.shared.config).map_err(PublishError::Unavailable)?;
         }
         Ok(Arc::clone(&current))
-    }
-
-    #[cfg(test)]
-    pub(super) fn in_flight(&self) -> i32 {
-        self.shared.current.lock().in_flight_count()
     }
 
     #[cfg(test)]
     pub(super) fn native_ptr(&self) -> *mut rdkafka::types::RDKafka {
         self.shared.current.lock().client().native_ptr()
     }
+}
+
+fn hand_over(producer: &BaseProducer<Context>, outgoing: Outgoing, delivered: Delivered) -> Result<(), PublishError> {
+    let topic = Arc::clone(&outgoing.topic);
+    let mut record = BaseRecord::<'_, [u8], [u8], _>::with_opaque_to(&topic, delivered);
+    record.partition = outgoing.partition;
+    record.key = outgoing.key.as_deref();
+    record.payload = outgoing.payload.as_deref();
+    record.timestamp = outgoing.timestamp;
+    if !outgoing.headers.is_empty() {
+        let headers = OwnedHeaders::new_with_capacity(outgoing.headers.len());
+        record.headers = Some(outgoing.headers.iter().fold(headers, |headers, Header { name, value }| {
+            headers.insert(KafkaHeader { key: name, value: value.as_deref() })
+        }));
+    }
+    producer.send(record).map_err(|(error, _)| PublishError::of(Arc::clone(&topic), &error))
 }
 
 impl fmt::Debug for Publisher {
@@ -263,8 +256,8 @@ impl fmt::Debug for Publisher {
 
 /// Makes a producer, connecting in the background, and the thread that serves it.
 fn open(config: &ClientConfig) -> Result<Arc<BaseProducer<Context>>, SourceError> {
-    let producer = start::created(config.create_with_context(Context::default()))?;
-    let producer: Arc<BaseProducer<Context>> = Arc::new(producer);
+    let producer: BaseProducer<Context> = start::created(config.create_with_context(Context::default()))?;
+    let producer = Arc::new(producer);
     let served = Arc::clone(&producer);
     let thread = std::thread::Builder::new().name("hapax-publisher".to_owned()).spawn(move || serve(&served));
     thread.map(drop).map_err(|error| SourceError::Thread { reason: error.to_string() })?;

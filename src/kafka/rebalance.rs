@@ -170,10 +170,10 @@ impl Poller {
         }
     }
 
-    /// Where each partition starts: at its committed offset, or at the beginning where there is none.
+    /// Where each partition starts: at its committed offset, or where the settings say where there is none.
     ///
     /// librdkafka's own answer to both "none" and "no longer there" is the same reset, so the two are told apart here:
-    /// a new group starts at the earliest record, a lost offset stops the source.
+    /// each has a policy of its own.
     fn positions(&self, partitions: &TopicPartitionList) -> Result<TopicPartitionList, KafkaError> {
         if partitions.count() == 0 {
             return Ok(partitions.clone());
@@ -182,7 +182,7 @@ impl Poller {
         for mut element in committed.elements() {
             element.error()?;
             if element.offset() == KafkaOffset::Invalid {
-                element.set_offset(KafkaOffset::Beginning)?;
+                element.set_offset(self.start_at)?;
             }
         }
         Ok(committed)

@@ -9,7 +9,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaConfRes;
 
-use super::{SourceError, scope};
+use super::{GroupProtocol, OffsetLost, SourceError, StartAt, scope};
 
 /// How long the brokers may take to answer at the start.
 pub const DEFAULT_START_LIMIT: Duration = Duration::from_secs(10);
@@ -40,27 +40,28 @@ const FORCED: &[(&str, &str, &str)] = &[
         "an offset counts only once its record was handled: storing it on delivery would lose records in a crash",
     ),
     ("enable.partition.eof", "false", "the end of a partition is no record, and reporting it can move the position"),
-    (
-        "auto.offset.reset",
-        "error",
-        "a group that never committed starts at the earliest record, and a committed offset that no longer exists \
-         stops the consumer: a silent reset would skip records, or repeat those older than the window",
-    ),
-    (
-        "group.protocol",
-        "classic",
-        "the `consumer` protocol of the bundled librdkafka 2.12.1 ends with a fatal error when `max.poll.interval.ms` \
-         is exceeded, repeats permanent heartbeat errors for ever, and goes on fetching while it cannot commit",
-    ),
 ];
 
 /// Properties that are settings of their own; both would contradict each other.
 const NAMED: &[(&str, &str)] = &[
-    ("bootstrap.servers", "brokers"),
-    ("metadata.broker.list", "brokers"),
-    ("group.id", "group"),
-    ("group.instance.id", "static_member"),
+    ("bootstrap.servers", "set `brokers` instead"),
+    ("metadata.broker.list", "set `brokers` instead"),
+    ("group.id", "set `group` instead"),
+    ("group.instance.id", "set `static_member` instead"),
+    (
+        "group.protocol",
+        "set `group_protocol` instead: it is classic by default, and what the other costs is told there",
+    ),
+    (
+        "auto.offset.reset",
+        "set `start_at` or `offset_lost` instead; by default it is `error`, since a silent reset would skip records, or \
+         repeat those older than the window",
+    ),
 ];
+
+/// What the classic protocol alone knows; with the other one the brokers decide.
+const CLASSIC_ONLY: &[&str] =
+    &["session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy", "group.protocol.type"];
 
 /// Defaults that differ from librdkafka's; a property overrides each.
 const DEFAULTS: &[(&str, &str)] = &[
@@ -99,6 +100,13 @@ pub struct KafkaSettings {
     /// How the group deals out partitions; default [`DEFAULT_ASSIGNMENT_STRATEGY`]. The property
     /// `partition.assignment.strategy` overrides it.
     pub assignment_strategy: String,
+    /// By which protocol members share partitions; default [`GroupProtocol::Classic`].
+    pub group_protocol: GroupProtocol,
+    /// Where a partition starts for which the group never committed an offset; default [`StartAt::Earliest`].
+    pub start_at: StartAt,
+    /// What happens where the offset to read next is not, or no longer, in the partition; default
+    /// [`OffsetLost::Stop`].
+    pub offset_lost: OffsetLost,
     /// The ID of a static member: a consumer that comes back with it within the session timeout gets its partitions
     /// back without a rebalance. No two consumers may run with the same one: the newer stops the older.
     pub static_member: Option<String>,
@@ -125,6 +133,9 @@ impl KafkaSettings {
             topics: topics.into_iter().map(Into::into).collect(),
             properties: BTreeMap::new(),
             assignment_strategy: DEFAULT_ASSIGNMENT_STRATEGY.to_owned(),
+            group_protocol: GroupProtocol::default(),
+            start_at: StartAt::default(),
+            offset_lost: OffsetLost::default(),
             static_member: None,
             start_limit: DEFAULT_START_LIMIT,
             drain_limit: DEFAULT_DRAIN_LIMIT,
@@ -184,7 +195,13 @@ impl KafkaSettings {
         for (name, value) in DEFAULTS {
             config.set(*name, *value);
         }
-        config.set("partition.assignment.strategy", &self.assignment_strategy);
+        match self.group_protocol {
+            GroupProtocol::Classic => {
+                config.set("group.protocol", "classic").set("partition.assignment.strategy", &self.assignment_strategy)
+            }
+            GroupProtocol::Consumer => config.set("group.protocol", "consumer"),
+        };
+        config.set("auto.offset.reset", self.offset_lost.reset());
         config.set("max.poll.interval.ms", self.poll_interval()?.as_millis().to_string());
         for (name, value) in self.properties.iter().filter(|(name, _)| scope::is_consumers(name)) {
             // Two names of one property: without this, which of the two holds would be left to chance.
@@ -244,14 +261,20 @@ impl KafkaSettings {
                 refuse(name, problem);
             }
         }
-        for (name, setting) in NAMED {
+        for (name, instead) in NAMED {
             if self.properties.contains_key(*name) {
-                refuse(name, format!("set `{setting}` instead"));
+                refuse(name, (*instead).to_owned());
+            }
+        }
+        if self.group_protocol == GroupProtocol::Consumer {
+            for name in CLASSIC_ONLY.iter().filter(|name| self.properties.contains_key(**name)) {
+                refuse(name, "the `consumer` protocol knows it not: the brokers decide; leave it out".to_owned());
             }
         }
         let poll_interval = self.poll_interval();
         let session = self.properties.get("session.timeout.ms").map_or(Ok(DEFAULT_SESSION_MS), |set| set.parse());
         if let (Ok(poll_interval), Ok(session)) = (&poll_interval, session)
+            && self.group_protocol == GroupProtocol::Classic
             && Duration::from_millis(session) > *poll_interval
         {
             let problem = "it may be at most the poll interval (max.poll.interval.ms), or librdkafka refuses both";
@@ -286,6 +309,9 @@ impl fmt::Debug for KafkaSettings {
             .field("topics", &self.topics)
             .field("properties", &shown)
             .field("assignment_strategy", &self.assignment_strategy)
+            .field("group_protocol", &self.group_protocol)
+            .field("start_at", &self.start_at)
+            .field("offset_lost", &self.offset_lost)
             .field("static_member", &self.static_member)
             .field("start_limit", &self.start_limit)
             .field("drain_limit", &self.drain_limit)

@@ -2,9 +2,12 @@
 
 mod cluster;
 mod commits;
+mod leaders;
+mod outages;
 mod publisher;
 mod rebalance;
 mod settings;
+mod silence;
 
 use std::time::Duration;
 
@@ -13,7 +16,8 @@ use rdkafka::producer::BaseRecord;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use tokio::time::Instant;
 
-use super::{KafkaSettings, Source, SourceError, SourceEvent};
+use super::{KafkaSettings, OffsetLost, Source, SourceError, SourceEvent, StartAt};
+use crate::engine::Assignment;
 use cluster::{Cluster, GROUP, Member, TOPIC, bad_headers, numbers};
 
 #[tokio::test]
@@ -195,6 +199,85 @@ async fn a_committed_offset_that_no_longer_exists_stops_the_source() {
     );
     member.close().await;
     assert_eq!(cluster.committed(2), [None, Some(1000)]);
+}
+
+/// A committed offset beyond the end, a policy, and where the member goes on.
+async fn lost(policy: OffsetLost) -> (Cluster, Member, Vec<Assignment>) {
+    let cluster = Cluster::new(2);
+    cluster.produce(0, 0..10);
+    cluster.produce(1, 0..10);
+    let mut settings = cluster.settings();
+    settings.offset_lost = policy;
+    let mut member = Member::start(settings.clone()).await;
+    let assignments = member.assigned().await;
+    member.take(20).await;
+    assert_eq!(member.commit(&assignments[0], 10).await, Ok(()));
+    assert_eq!(member.commit(&assignments[1], 1000).await, Ok(()));
+    member.close().await;
+    let mut member = Member::start(settings).await;
+    let assignments = member.assigned().await;
+    (cluster, member, assignments)
+}
+
+#[tokio::test]
+async fn an_offset_that_is_lost_goes_on_at_the_earliest_in_another_epoch_and_commits_may_go_back() {
+    let (cluster, mut member, assignments) = lost(OffsetLost::Earliest).await;
+    let taken = member.take(10).await;
+    assert_eq!(member.lost().await, assignments[1..]);
+    let anew = member.assigned().await;
+    assert_eq!(anew[0].partition, assignments[1].partition);
+    assert!(anew.len() == 1 && anew[0].epoch > assignments[1].epoch);
+    assert!(taken.iter().all(|(from, _)| *from == anew[0]));
+    assert_eq!(numbers(&taken), (0..10).collect::<Vec<_>>());
+    assert!(member.commit(&assignments[1], 1001).await.is_err(), "nothing of the old log is committed");
+    assert_eq!(member.commit(&anew[0], 4).await, Ok(()));
+    // The other partition kept its epoch.
+    cluster.produce(0, 10..12);
+    let taken = member.take(2).await;
+    assert!(taken.iter().all(|(from, _)| *from == assignments[0]));
+    member.close().await;
+    assert_eq!(cluster.committed(2), [Some(10), Some(4)]);
+}
+
+#[tokio::test]
+async fn an_offset_that_is_lost_goes_on_at_the_latest() {
+    let (cluster, mut member, assignments) = lost(OffsetLost::Latest).await;
+    // Until it has found the end, what is written may lie before that.
+    let mut taken = Vec::new();
+    for number in 10.. {
+        cluster.produce(1, number..number + 1);
+        let waited = tokio::time::timeout(Duration::from_millis(200), member.events.records.recv()).await;
+        if let Ok(Some(batch)) = waited {
+            taken.extend(batch.records.into_iter().map(|record| (batch.assignment.clone(), record)));
+            break;
+        }
+    }
+    assert_eq!(member.lost().await, assignments[1..]);
+    let anew = member.assigned().await;
+    assert!(taken[0].0 == anew[0] && taken[0].1.offset() >= 10, "{taken:?}");
+    assert_eq!(member.commit(&anew[0], taken[0].1.offset() + 1).await, Ok(()));
+    member.close().await;
+}
+
+#[tokio::test]
+async fn a_group_that_starts_at_the_latest_leaves_out_what_was_there() {
+    let cluster = Cluster::new(1);
+    cluster.produce(0, 0..10);
+    let mut settings = cluster.settings();
+    settings.start_at = StartAt::Latest;
+    let mut member = Member::start(settings).await;
+    member.assigned().await;
+    let mut number = 10;
+    let first = loop {
+        cluster.produce(0, number..number + 1);
+        number += 1;
+        let waited = tokio::time::timeout(Duration::from_millis(200), member.events.records.recv()).await;
+        if let Ok(Some(batch)) = waited {
+            break batch.records[0].offset();
+        }
+    };
+    assert!(first >= 10, "{first}");
+    member.close().await;
 }
 
 #[tokio::test]

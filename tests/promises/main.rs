@@ -23,6 +23,7 @@ mod examples;
 mod failing_handlers;
 mod harness;
 mod kafka_publisher;
+mod kafka_source;
 mod outages;
 mod proof;
 mod rooms;

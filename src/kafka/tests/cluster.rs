@@ -19,18 +19,22 @@ pub(super) const GROUP: &str = "workers";
 /// Longer than any step takes on a busy machine; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A cluster of one broker with one topic. The producer owns it.
+/// A cluster, mostly of one broker, with one topic. The producer owns it.
 pub(super) struct Cluster {
     producer: BaseProducer,
 }
 
 impl Cluster {
     pub(super) fn new(partitions: i32) -> Self {
+        Self::of_brokers(1, partitions)
+    }
+
+    pub(super) fn of_brokers(brokers: i32, partitions: i32) -> Self {
         let mut config = ClientConfig::new();
-        config.set("test.mock.num.brokers", "1");
+        config.set("test.mock.num.brokers", brokers.to_string());
         let producer: BaseProducer = config.create().expect("the mock cluster starts");
         let cluster = Self { producer };
-        cluster.mock().create_topic(TOPIC, partitions, 1).expect("the topic is created");
+        cluster.mock().create_topic(TOPIC, partitions, brokers).expect("the topic is created");
         // SAFETY: the handle belongs to the producer, which lives as long as this cluster.
         unsafe {
             let handle = rd_kafka_handle_mock_cluster(cluster.producer.client().native_ptr());

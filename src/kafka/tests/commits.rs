@@ -59,3 +59,21 @@ fn what_is_under_way_is_answered_when_the_partition_goes() {
     // The broker's answer comes too late, into the next epoch.
     assert!(commits.answered(&one.partition, 5, Ok(())).is_empty());
 }
+
+#[test]
+fn a_partition_that_begins_anew_waits_for_what_is_under_way_and_may_go_back() {
+    let mut commits = Commits::default();
+    let one = assignment(0);
+    commits.ask(one.clone(), 1000);
+    commits.send();
+    commits.ask(one.clone(), 1001);
+    let anew = Assignment { epoch: Epoch(one.epoch.0 + 1), ..one.clone() };
+    let gone = Err("gone".to_owned());
+    let answers = commits.begin_anew(&one.partition, anew.epoch, "gone");
+    assert_eq!(answers, [(one.clone(), 1000, gone.clone()), (one.clone(), 1001, gone)]);
+    assert!(commits.ask(anew.clone(), 4).is_none());
+    assert!(commits.send().is_empty(), "librdkafka may still repeat the one before");
+    assert!(commits.answered(&one.partition, 1000, Ok(())).is_empty());
+    assert_eq!(commits.send(), [(one.partition.clone(), 4)]);
+    assert_eq!(commits.answered(&one.partition, 4, Ok(())), [(anew, 4, Ok(()))]);
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::{KafkaSettings, SourceError};
+use super::super::{GroupProtocol, KafkaSettings, OffsetLost, SourceError};
 
 fn with(name: &str, value: &str) -> KafkaSettings {
     let mut settings = KafkaSettings::new("localhost:9092", "workers", ["orders"]);
@@ -27,8 +27,8 @@ fn unsafe_properties_are_refused_with_the_reason() {
         ("auto.commit.enable", "true", "committed by hand"),
         ("enable.auto.offset.store", "true", "only once its record was handled"),
         ("enable.partition.eof", "true", "is no record"),
-        ("auto.offset.reset", "latest", "a silent reset would skip records"),
-        ("group.protocol", "consumer", "fatal error when `max.poll.interval.ms`"),
+        ("auto.offset.reset", "latest", "set `start_at` or `offset_lost` instead"),
+        ("group.protocol", "consumer", "set `group_protocol` instead"),
         ("group.id", "others", "set `group` instead"),
         ("bootstrap.servers", "elsewhere:9092", "set `brokers` instead"),
         ("group.instance.id", "one", "set `static_member` instead"),
@@ -42,8 +42,6 @@ fn unsafe_properties_are_refused_with_the_reason() {
 fn safe_values_of_forced_properties_and_other_properties_are_accepted() {
     for (name, value) in [
         ("enable.auto.commit", "false"),
-        ("auto.offset.reset", "error"),
-        ("group.protocol", "classic"),
         ("isolation.level", "read_uncommitted"),
         ("partition.assignment.strategy", "range"),
         ("max.partition.fetch.bytes", "1000"),
@@ -87,6 +85,34 @@ fn settings_that_contradict_each_other_are_refused() {
         assert!(problem(&KafkaSettings::new(brokers, group, topics)).contains("it is empty"));
     }
     assert!(problem(&KafkaSettings::new("b:1", "g", ["^orders.*"])).contains("a pattern is not accepted"));
+}
+
+#[test]
+fn the_consumer_protocol_refuses_what_its_brokers_decide() {
+    for name in ["session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy", "group.protocol.type"]
+    {
+        let value = if name.ends_with(".ms") { "6000" } else { "range" };
+        let mut settings = with(name, value);
+        settings.validate().unwrap_or_else(|error| panic!("the classic protocol knows it: {error}"));
+        settings.group_protocol = GroupProtocol::Consumer;
+        assert!(problem(&settings).starts_with(&format!("`{name}`: the `consumer` protocol knows it not")));
+    }
+    let mut settings = KafkaSettings::new("localhost:9092", "workers", ["orders"]);
+    settings.group_protocol = GroupProtocol::Consumer;
+    let config = settings.client_config().expect("it is valid");
+    assert_eq!((config.get("group.protocol"), config.get("partition.assignment.strategy")), (Some("consumer"), None));
+}
+
+#[test]
+fn a_lost_offset_stops_unless_told_otherwise() {
+    let mut settings = KafkaSettings::new("localhost:9092", "workers", ["orders"]);
+    for (policy, reset) in
+        [(OffsetLost::Stop, "error"), (OffsetLost::Earliest, "earliest"), (OffsetLost::Latest, "latest")]
+    {
+        settings.offset_lost = policy;
+        assert_eq!(settings.client_config().expect("it is valid").get("auto.offset.reset"), Some(reset));
+    }
+    assert_eq!(OffsetLost::default(), OffsetLost::Stop);
 }
 
 #[test]
