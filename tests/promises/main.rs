@@ -14,17 +14,22 @@
 mod common;
 
 mod bad_input;
+mod brokers;
 mod changing_settings;
 mod conflicts;
 mod conformance;
 mod consuming;
 mod examples;
 mod failing_handlers;
+mod frozen;
 mod harness;
+mod killed;
+mod members;
 mod outages;
 mod proof;
 mod rooms;
 mod settings;
+mod shutdowns;
 mod store_alike;
 mod store_cluster;
 mod store_conformance;
@@ -42,3 +47,5 @@ mod store_redis_faults;
 mod store_sentinel;
 mod store_sets;
 mod store_tls;
+mod storm;
+mod topics;
