@@ -4,7 +4,7 @@
 //! every partition the first effects are in the order of the log; nothing is committed before its effect. Afterwards
 //! every partition goes on to its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use hapax::record::Offset;
@@ -89,6 +89,7 @@ impl Storm {
             present: BTreeMap::new(),
             joined: 0,
             leaving: JoinSet::new(),
+            held: BTreeSet::new(),
             deaths: Deaths::new(),
         };
         weather.join();
@@ -143,14 +144,16 @@ struct Weather<'a> {
     present: BTreeMap<usize, (String, Member)>,
     joined: usize,
     /// Those that were told to leave.
-    leaving: JoinSet<()>,
+    leaving: JoinSet<usize>,
+    /// The places that they hold until then.
+    held: BTreeSet<usize>,
     deaths: Deaths,
 }
 
 impl Weather<'_> {
     fn turn(&mut self) {
         while let Some(left) = self.leaving.try_join_next() {
-            left.expect("a member that left in order");
+            self.held.remove(&left.expect("a member that left in order"));
         }
         let grows = match self.present.len() {
             FEWEST => true,
@@ -162,7 +165,8 @@ impl Weather<'_> {
 
     fn join(&mut self) {
         // Only a place whose last member is surely gone: two static members of one name would stop each other.
-        let place = (0..).find(|place| !self.present.contains_key(place)).unwrap_or_default();
+        let place =
+            (0..).find(|place| !self.present.contains_key(place) && !self.held.contains(place)).unwrap_or_default();
         self.joined += 1;
         let name = format!("{:03}", self.joined);
         let mut terms = self.storm.terms.clone();
@@ -177,25 +181,29 @@ impl Weather<'_> {
 
     fn leave(&mut self) {
         let places: Vec<usize> = self.present.keys().copied().collect();
-        let Some((name, member)) = places.choose(&mut self.rng).and_then(|place| self.present.remove(place)) else {
-            return;
-        };
+        let Some(place) = places.choose(&mut self.rng).copied() else { return };
+        let Some((name, member)) = self.present.remove(&place) else { return };
         let asked = self.rng.random_bool(0.4);
         match member {
-            member if asked => self.ask(member),
+            member if asked => self.ask(place, member),
             Member::Process(worker) => {
                 self.deaths.insert(name, now());
                 worker.signal(Signal::Kill);
             }
             Member::Within(running) => {
                 self.deaths.insert(name, now());
-                self.leaving.spawn(running.crash());
+                self.held.insert(place);
+                self.leaving.spawn(async move {
+                    running.crash().await;
+                    place
+                });
             }
         }
     }
 
-    fn ask(&mut self, member: Member) {
-        self.leaving.spawn(async {
+    fn ask(&mut self, place: usize, member: Member) {
+        self.held.insert(place);
+        self.leaving.spawn(async move {
             match member {
                 Member::Process(worker) => {
                     // Who does not listen for it yet would die of it.
@@ -205,12 +213,13 @@ impl Weather<'_> {
                 }
                 Member::Within(running) => running.stop().await,
             }
+            place
         });
     }
 
     async fn clear(mut self) -> Deaths {
-        for (_, member) in std::mem::take(&mut self.present).into_values() {
-            self.ask(member);
+        for (place, (_, member)) in std::mem::take(&mut self.present) {
+            self.ask(place, member);
         }
         while let Some(left) = self.leaving.join_next().await {
             left.expect("a member that left in order");

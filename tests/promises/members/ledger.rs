@@ -18,11 +18,13 @@ pub fn now() -> u128 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a time after 1970").as_nanos()
 }
 
-/// What a line tells. The first two are the handlers' own; the others are what the observer was told.
+/// What a line tells. The first three are the handlers' own; the others are what the observer was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     Began,
     Effect,
+    /// Ended without an effect, since its lease was lost.
+    Heeded,
     First,
     Overrun,
     PossibleOverrun,
@@ -35,9 +37,10 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Began,
         Self::Effect,
+        Self::Heeded,
         Self::First,
         Self::Overrun,
         Self::PossibleOverrun,

@@ -94,6 +94,7 @@ impl Handler for Hand {
             Some(Hold::BeforeEffect) => std::future::pending().await,
             Some(Hold::UntilLeaseLost) => {
                 attempt.lease_lost.cancelled().await;
+                write(Kind::Heeded);
                 return Err(Failure::retryable("the lease is lost"));
             }
             Some(Hold::Thread(time)) => std::thread::sleep(time),
