@@ -28,6 +28,7 @@ mod kafka_publisher;
 mod kafka_source;
 mod killed;
 mod members;
+mod orders;
 mod outages;
 mod proof;
 mod rooms;
