@@ -29,6 +29,7 @@ mod kafka_source;
 mod killed;
 mod members;
 mod outages;
+mod pages;
 mod proof;
 mod rooms;
 mod settings;
