@@ -17,6 +17,7 @@ mod age;
 mod arrivals;
 mod builder;
 mod calls;
+#[expect(clippy::module_inception, reason = "the room is named for what it holds: the consumer, and all around it")]
 mod consumer;
 mod copies;
 mod deliveries;
