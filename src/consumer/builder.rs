@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::age::Age;
 use super::consumer::Consumer;
 use super::topics::OtherTopics;
-use crate::engine::{ConflictPolicy, EngineConfig, Order};
+use crate::engine::{ConflictPolicy, EngineConfig};
 use crate::error::{BuildError, Problem};
 use crate::id::{Extract, IdKey, IdPolicy, Identifier, Namespace};
 use crate::kafka::{GroupProtocol, KafkaSettings, OffsetLost, StartAt};
@@ -15,6 +15,17 @@ use crate::store::{Agreement, Cached, DoneCache, Store};
 use crate::telemetry::Telemetry;
 
 /// The settings of a [`Consumer`]. Brokers, group, topics and store have no default.
+///
+/// Every other one has, and none of the defaults can lose a message or hide a duplicate. Those that matter most:
+///
+/// | you want | set |
+/// |---|---|
+/// | other IDs than those of CloudEvents | [`extractor`](Self::extractor), [`id_key`](Self::id_key) |
+/// | more at once than one record of each partition | [`order`](Self::order), [`concurrency`](Self::concurrency) |
+/// | handlers that take many records | [`batch`](Self::batch) |
+/// | as few repeats as possible after a crash | [`max_exposed`](Self::max_exposed) |
+/// | no partition to stop at what cannot be handled | [`dead_letter_topic`](Self::dead_letter_topic), [`max_attempts`](Self::max_attempts) |
+/// | handlers that take longer | [`handler_time_limit`](Self::handler_time_limit), [`drain_limit`](Self::drain_limit) |
 #[derive(Debug)]
 #[must_use]
 pub struct ConsumerBuilder {
@@ -62,13 +73,14 @@ impl ConsumerBuilder {
         self
     }
 
-    /// The consumer group. It is the namespace, too, unless [`namespace`](Self::namespace) names another.
+    /// The consumer group: members share the partitions. It is the namespace, too, unless
+    /// [`namespace`](Self::namespace) names another; a group of another name handles everything again.
     pub fn group(mut self, group: impl Into<String>) -> Self {
         self.kafka.group = group.into();
         self
     }
 
-    /// Adds a topic to read.
+    /// Adds a topic to read, by its full name. It must exist.
     pub fn topic(mut self, topic: impl Into<String>) -> Self {
         self.kafka.topics.push(topic.into());
         self
@@ -88,170 +100,121 @@ impl ConsumerBuilder {
         self
     }
 
-    /// By which protocol the members of the group share partitions; default [`GroupProtocol::Classic`].
+    /// By which protocol the members of the group share partitions; default [`GroupProtocol::Classic`], which every
+    /// broker knows. The other has known faults in the bundled librdkafka: see there.
     pub fn group_protocol(mut self, protocol: GroupProtocol) -> Self {
         self.kafka.group_protocol = protocol;
         self
     }
 
-    /// Where a partition starts for which the group never committed an offset; default [`StartAt::Earliest`].
+    /// Where a partition starts for which the group never committed an offset; default [`StartAt::Earliest`], for the
+    /// other leaves records out. On a long topic pair it with [`max_age`](Self::max_age).
     pub fn start_at(mut self, start: StartAt) -> Self {
         self.kafka.start_at = start;
         self
     }
 
-    /// What happens where the offset to read next is not in the partition; default [`OffsetLost::Stop`].
+    /// What happens where the offset to read next is not in the partition; default [`OffsetLost::Stop`]: records are
+    /// missing, or it is another log, and somebody should know. It costs a stop of the whole consumer. With
+    /// [`OffsetLost::Earliest`] set a [`max_age`](Self::max_age) below the store's window, or what is older than it
+    /// remembers is handled again.
     pub fn offset_lost(mut self, policy: OffsetLost) -> Self {
         self.kafka.offset_lost = policy;
         self
     }
 
-    /// How long the brokers may take to answer at the start; default 10 s.
+    /// How long the brokers may take to answer at the start; default 10 s. After that [`Consumer::run`] fails,
+    /// retryably, so that a wrong address is told soon.
     pub fn start_limit(mut self, limit: Duration) -> Self {
         self.kafka.start_limit = limit;
         self
     }
 
-    /// Where the states of IDs are kept.
+    /// Where the states of IDs are kept: [`RedisStore`](crate::store::RedisStore), or for a trial
+    /// [`MemoryStore`](crate::store::MemoryStore), which forgets all at the end of the process. Its lease, its window
+    /// and its grace are set there.
     pub fn store(mut self, store: Arc<dyn Store>) -> Self {
         self.store = Some(store);
         self
     }
 
-    /// Who handles the records; default: the group. Two groups never share one.
+    /// Who handles the records; default: the group. Two groups never share one, or each would take for handled what the
+    /// other handled. Another namespace remembers nothing: how to move without repeats is told in
+    /// [guarantees](crate::docs::guarantees).
     pub fn namespace(mut self, namespace: Namespace) -> Self {
         self.namespace = Some(namespace);
         self
     }
 
-    /// Where IDs come from; default: CloudEvents' header `ce_id` within `ce_source`.
+    /// Where IDs come from; default: CloudEvents' header `ce_id` within `ce_source`. See [`id`](crate::id) for the
+    /// others. All processes of a namespace have the same; one that has another refuses to start.
     pub fn extractor(mut self, extractor: impl Extract) -> Self {
         self.extractor = Some(Arc::new(extractor));
         self
     }
 
-    /// The secret that keys fingerprints; default: none. Set one where not every producer is trusted.
+    /// The secret that keys fingerprints; default: none. Set one where not every producer is trusted: without it one
+    /// could search for two IDs that collide in the compact mode. It costs nothing; another key is another rule, as
+    /// with [`extractor`](Self::extractor).
     pub fn id_key(mut self, key: IdKey) -> Self {
         self.id_key = key;
         self
     }
 
     /// What happens to records without a usable ID; default: they go to the dead-letter topic where there is one, and
-    /// their partition stops where there is none.
+    /// their partition stops where there is none. [`IdPolicy::Coordinates`] and [`IdPolicy::Process`] go on, and cost
+    /// the recognition of what producers send twice, or all of it.
     pub fn id_policy(mut self, policy: IdPolicy) -> Self {
         self.id_policy = Some(policy);
         self
     }
 
     /// What happens to a record whose ID was handled before with another payload; default: its partition stops. Only a
-    /// store that [keeps details](Store::keeps_details) can tell.
+    /// store that [keeps details](Store::keeps_details) can tell. [`ConflictPolicy::DeadLetter`] loses neither message
+    /// and needs a [dead-letter topic](Self::dead_letter_topic).
     pub fn conflict_policy(mut self, policy: ConflictPolicy) -> Self {
         self.engine.conflict_policy = policy;
         self
     }
 
-    /// How many done IDs the local cache holds, and for how long; default 100,000 and 10 min. The lifetime also bounds
-    /// how long a `forget` elsewhere goes unseen. Zero entries: no cache; nor is there one for a store that
-    /// [keeps details](Store::keeps_details), which is asked every time.
+    /// How many done IDs the local cache holds, and for how long; default 100,000 and 10 min, for duplicates mostly
+    /// follow soon. It saves the round trip of a duplicate and costs about 150 bytes per ID. The lifetime also bounds
+    /// how long a `forget` elsewhere goes unseen. Zero entries: no cache; nor is there one for a store that [keeps
+    /// details](Store::keeps_details), which is asked every time.
     pub fn cache(mut self, entries: u64, lifetime: Duration) -> Self {
         (self.cache_entries, self.cache_lifetime) = (entries, lifetime);
         self
     }
 
-    /// Who sees every decision; default: [`Telemetry`].
+    /// Who sees every decision; default: [`Telemetry`], metrics and logs. One of your own replaces it: pass on to a
+    /// [`Telemetry`] what it should count, too. It is called in the engine's turn, so it must not block.
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = Some(observer);
         self
     }
 
-    /// How long one attempt of the handler may take; default 30 s. Its future is dropped then, and the attempt failed.
+    /// How long one attempt of the handler may take, with [`run_batches`](Consumer::run_batches) one call; default 30
+    /// s. Its future is dropped then, and the attempt failed; the effect may have happened. Choose it well above what a
+    /// handler takes, and the time limits of what it calls below it.
     pub fn handler_time_limit(mut self, limit: Duration) -> Self {
         self.handler_time_limit = limit;
         self
     }
 
-    /// Whether leases of running handlers are renewed; default true. Without it the lease must outlast the handler's
-    /// time limit.
+    /// Whether leases of running handlers are renewed; default true: so a lease may be short, and what a dead worker
+    /// held is soon taken over, although handlers take long. Without it the lease must outlast the handler's time
+    /// limit.
     pub fn renewal(mut self, renewal: bool) -> Self {
         self.engine.renewal = renewal;
         self
     }
 
     /// How long running handlers may take to end when a partition is given back or the consumer ends; default 5 s.
-    /// Other members of the group wait meanwhile.
+    /// Other members of the group wait meanwhile. What runs longer is not committed: when a partition is given back it
+    /// may end and is recorded, at the end of the consumer it is dropped, and may be repeated. At most half the poll
+    /// interval. Set the grace period of whatever ends the process to more than twice as long.
     pub fn drain_limit(mut self, deadline: Duration) -> Self {
         self.drain_limit = deadline;
-        self
-    }
-
-    /// Which records are handled one after the other; default: those of a partition.
-    pub fn order(mut self, order: Order) -> Self {
-        self.engine.order = order;
-        self
-    }
-
-    /// How many calls of the handler run at once, where the order is by key or none; default 64. In the order of
-    /// partitions there is one for each.
-    pub fn concurrency(mut self, calls: usize) -> Self {
-        self.engine.concurrency = calls;
-        self
-    }
-
-    /// The same bound for each partition; default: none of its own.
-    pub fn partition_concurrency(mut self, calls: usize) -> Self {
-        self.engine.partition_concurrency = Some(calls);
-        self
-    }
-
-    /// How many records one call takes at most in [`Consumer::run_batches`]; default 100. [`Consumer::run`] always takes
-    /// one.
-    pub fn batch(mut self, records: usize) -> Self {
-        self.engine.batch = records;
-        self
-    }
-
-    /// How many records of a partition may have been delivered since the first that is not settled, before the partition
-    /// is held back; default 10,000. So many are read again, and recognised, after a crash.
-    pub fn max_span(mut self, records: usize) -> Self {
-        self.engine.max_span = records;
-        self
-    }
-
-    /// After which time without progress a partition is reported, with what it waits for; default 60 s.
-    pub fn stall_after(mut self, time: Duration) -> Self {
-        self.engine.stall_after = time;
-        self
-    }
-
-    /// Handlers running and completions under way at once: what one crash can repeat. Default 256; 1 is strict and
-    /// costs a round trip per record.
-    pub fn max_exposed(mut self, records: usize) -> Self {
-        self.engine.max_exposed = records;
-        self
-    }
-
-    /// Records and bytes in flight at once; default 10,000 and 64 MiB. Up to a batch of the source more may be held.
-    pub fn max_in_flight(mut self, records: usize, bytes: usize) -> Self {
-        (self.engine.max_in_flight, self.engine.max_in_flight_bytes) = (records, bytes);
-        self
-    }
-
-    /// Counted starts until a failing record is given up; default 5, at least 2. It goes to the
-    /// [dead-letter topic](Self::dead_letter_topic), or its partition stops.
-    pub fn max_attempts(mut self, attempts: u32) -> Self {
-        self.engine.max_attempts = attempts;
-        self
-    }
-
-    /// The longest delay before the second attempt, which doubles from there, and before any; default 200 ms and 30 s.
-    pub fn backoff(mut self, first: Duration, cap: Duration) -> Self {
-        (self.engine.backoff_first, self.engine.backoff_cap) = (first, cap);
-        self
-    }
-
-    /// How often offsets are committed, or after how many settled records of a partition; default 1 s and 10,000.
-    pub fn commit_every(mut self, interval: Duration, records: usize) -> Self {
-        (self.engine.commit_interval, self.engine.commit_records) = (interval, records);
         self
     }
 

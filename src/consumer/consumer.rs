@@ -82,6 +82,44 @@ impl Consumer {
     /// [`run_until`](Self::run_until), with a handler that takes up to [`ConsumerBuilder::batch`] records at once:
     /// whatever is ready when a call may start. Nothing waits for a batch to fill up.
     ///
+    /// Each record is claimed, answered for and recorded by itself, so a crash repeats those whose completion was not
+    /// answered, and [`max_exposed`](ConsumerBuilder::max_exposed) bounds them. A call that exceeds its time limit or panics
+    /// is a failed attempt of all its records.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use hapax::consumer::{ConsumerBuilder, Failure, Shutdown};
+    /// use hapax::engine::Order;
+    /// use hapax::record::Record;
+    ///
+    /// /// One insert for all rows; those that the table refuses are told apart.
+    /// async fn insert(records: Vec<Record>) -> Vec<Result<(), Failure>> {
+    ///     let row = |record: &Record| match record.payload() {
+    ///         Some(_) => Ok(()),
+    ///         None => Err(Failure::fatal("a row without a payload")),
+    ///     };
+    ///     records.iter().map(row).collect()
+    /// }
+    ///
+    /// # async fn example(consumer: ConsumerBuilder) -> Result<(), Box<dyn std::error::Error>> {
+    /// let shutdown = Shutdown::new();
+    /// let on_signal = shutdown.clone();
+    /// tokio::spawn(async move {
+    ///     tokio::signal::ctrl_c().await.ok();
+    ///     on_signal.drain();
+    /// });
+    /// consumer
+    ///     .order(Order::Unordered) // What fails is tried again behind others.
+    ///     .batch(200)
+    ///     .concurrency(4)
+    ///     .build()?
+    ///     .run_batches(insert, shutdown)
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Cancel safety
     ///
     /// As [`run`](Self::run).

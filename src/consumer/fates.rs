@@ -23,42 +23,46 @@ impl ConsumerBuilder {
         self
     }
 
-    /// A [dead-letter topic](Self::dead_letter_topic) for each topic that is read: `<topic>-dlt`, as Spring Kafka names it.
+    /// A [dead-letter topic](Self::dead_letter_topic) for each topic that is read: `<topic>-dlt`, as Spring Kafka names
+    /// it.
     pub fn dead_letter_auto(mut self) -> Self {
         self.topics.dead_letters = DeadLetters::Auto;
         self
     }
 
-    /// Which share of the last 1,000 outcomes of the process may be dead letters; default 0.1, from the 20th on. Beyond it
-    /// the partition stops, for it looks as if everything fails: a broken handler must not empty a topic. 1 switches the
-    /// limit off.
+    /// Which share of the last 1,000 outcomes of the process may be dead letters; default 0.1, from the 20th on. Beyond
+    /// it the partition stops, for it looks as if everything fails: a broken handler must not empty a topic. 1 switches
+    /// the limit off.
     pub fn dead_letter_share(mut self, share: f64) -> Self {
         self.engine.dead_letter_share = share;
         self
     }
 
-    /// Adds a retry topic: instead of being tried again in place, a record that failed is copied to the first one, after the
-    /// next failure to the second, and tried again `delay` after it was copied. After the last, it goes to the
-    /// dead-letter topic, or stops its partition. Default: none. Records behind it need not wait, so they overtake it:
-    /// retry topics give up order.
+    /// Adds a retry topic: instead of being tried again in place, a record that failed is copied to the first one,
+    /// after the next failure to the second, and tried again `delay` after it was copied. After the last, it goes to
+    /// the dead-letter topic, or stops its partition. Default: none. Records behind it need not wait, so they overtake
+    /// it: retry topics give up order, and need [`order`](Self::order) to be
+    /// [`Order::Unordered`](crate::engine::Order::Unordered).
     ///
-    /// The topics must exist; the consumer reads them itself, and they are for it alone: whoever writes there may choose
-    /// under which ID a message is handled. [`max_attempts`](Self::max_attempts) must be greater than their number.
+    /// The topics must exist; the consumer reads them itself, and they are for it alone: whoever writes there may
+    /// choose under which ID a message is handled. [`max_attempts`](Self::max_attempts) must be greater than their
+    /// number.
     pub fn retry_topic(mut self, topic: impl Into<String>, delay: Duration) -> Self {
         self.topics.retries.push(RetryTopic { topic: topic.into().into(), delay });
         self
     }
 
-    /// The greatest age of a record that is handled, by its timestamp; default: none. An older one settles unhandled, as
-    /// expired. Choose it shorter than the store's window, and nothing can come back that is not remembered any more.
+    /// The greatest age of a record that is handled, by its timestamp; default: none. An older one settles unhandled,
+    /// as expired. Choose it shorter than the store's window, and no record is delivered again that is not remembered
+    /// any more.
     pub fn max_age(mut self, age: Duration) -> Self {
         self.age.max = Some(age);
         self
     }
 
     /// Whether a record that is older than its header `expires` says is expired, too; default false, for it lets every
-    /// producer decide what is handled. The header is in milliseconds since the Unix epoch or in RFC 3339; where it cannot
-    /// be read, the record is handled and a warning logged.
+    /// producer decide what is handled. The header is in milliseconds since the Unix epoch or in RFC 3339; where it
+    /// cannot be read, the record is handled and a warning logged.
     pub fn expires_header(mut self, counts: bool) -> Self {
         self.age.header = counts;
         self
@@ -67,6 +71,23 @@ impl ConsumerBuilder {
     /// Whether expired records go to the dead-letter topic, which there must be; default false.
     pub fn expired_to_dead_letter(mut self, wanted: bool) -> Self {
         self.engine.expired_to_dead_letter = wanted;
+        self
+    }
+
+    /// Counted starts until a failing record is given up, across crashes and processes; default 5. It goes to the
+    /// [dead-letter topic](Self::dead_letter_topic), or its partition stops. At least 2: one crash must not condemn a
+    /// record. Greater than the number of [retry topics](Self::retry_topic). A handler that was not
+    /// [available](super::Failure::unavailable) counts none.
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        self.engine.max_attempts = attempts;
+        self
+    }
+
+    /// The longest delay before the second attempt, which doubles from there, and before any; default 200 ms and 30 s.
+    /// The delay itself is random, up to that. The record's lane waits meanwhile; for longer delays there are
+    /// [retry topics](Self::retry_topic).
+    pub fn backoff(mut self, first: Duration, cap: Duration) -> Self {
+        (self.engine.backoff_first, self.engine.backoff_cap) = (first, cap);
         self
     }
 

@@ -24,8 +24,9 @@ impl Shutdown {
     }
 
     /// Ends at once, before or during a drain: handlers are dropped where they are, and may run again elsewhere once
-    /// their lease has run out. What settled is committed and what did not start is given back, if the brokers and the
-    /// store take it within a moment; nobody waits for them longer than that.
+    /// their lease has run out. What settled is committed, if the brokers take it within half a second; nobody waits for
+    /// them longer than that. What is claimed and did not start waits for its lease, too, unless a drain has given it back
+    /// before.
     pub fn at_once(&self) {
         self.drain.cancel();
         self.at_once.cancel();

@@ -39,7 +39,7 @@ pub struct EngineConfig {
     pub concurrency: usize,
     /// The same of one partition. Default: no bound of its own.
     pub partition_concurrency: Option<usize>,
-    /// How many records one call of the handler takes at most. Default 1.
+    /// How many records one call of the handler takes at most. Default 1. At most [`max_exposed`](Self::max_exposed).
     pub batch: usize,
     /// How many records of a partition are claimed at most before their handlers start; the engine claims less far ahead
     /// where handlers are slow. Default 1,024.

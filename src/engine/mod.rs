@@ -11,9 +11,13 @@
 //! | duplicate or not | [`Engine::claimed`], in `claim.rs`: only [`ClaimOutcome::Done`](crate::store::ClaimOutcome::Done) settles |
 //! | same ID, other payload | [`Engine::conflicting`], in `conflict.rs` |
 //! | same ID twice in this process | `owners.rs` |
+//! | which records are ordered among each other | `LaneKey`, in `lane.rs` |
 //! | claim or not, and when | [`Engine::claim_ahead`], in `advance.rs` |
 //! | start the handler or not | [`Engine::advance`], in `advance.rs`, and [`Engine::may_start`], in `turns.rs` |
+//! | which others go into the same call | [`Engine::start_more`], in `turns.rs` |
+//! | take over from another owner or not | [`Engine::take_over_or_wait`], in `handle.rs` |
 //! | take more records or not | [`Engine::admits`], in `pressure.rs` |
+//! | pause or not | [`Engine::check_pause`], in `pressure.rs` |
 //! | retry, retry topic, dead letter, stop | [`Engine::failed`], in `fate.rs` |
 //! | dead letter or stop | [`Engine::follow`], in `fate.rs`; the share that is allowed is `share.rs` |
 //! | too old or not | [`Engine::expire`], in `expiry.rs` |
@@ -21,6 +25,10 @@
 //! | commit or not, and which offset | [`Engine::commit_part`], in `commit.rs`; the watermark is `tracker.rs` |
 //! | give back or keep | [`Engine::give_back`], in `release.rs` |
 //! | revoke, lost, shutdown | `drain.rs` |
+//! | no progress | [`Engine::report_stalls`], in `stall.rs` |
+//!
+//! One record's way through all of them, function by function, is told in [design](crate::docs::design), with what looks
+//! odd and stands for a counter-example.
 
 mod action;
 mod advance;

@@ -12,7 +12,7 @@
 //! nobody back again before the assign or unassign call, so there is one rebalance at a time.
 //!
 //! * **Assign**: the committed offsets are asked for, half a second at a time with polls between. A partition without
-//!   one starts at the beginning, the others at theirs. Then the assign call, a new [epoch](crate::record::Epoch) for
+//!   one starts where [`StartAt`] says, the others at theirs. Then the assign call, a new [epoch](crate::record::Epoch) for
 //!   each partition, [`SourceEvent::Assigned`], and only then their first [`Batch`].
 //! * **Revoke**: [`SourceEvent::RevokeRequested`], and from then on no records of those partitions. The driver lets
 //!   what runs end, [commits](Source::commit) and calls [`Source::revoke_done`]. When it did so for all of them, and
@@ -22,9 +22,10 @@
 //!   for longer than `max.poll.interval.ms`. [`SourceEvent::Lost`] and the unassign call, at once; commits under way
 //!   are answered with an error. After a gap in polling the group is joined anew: librdkafka may not have noticed it,
 //!   and forgets to say so when a rebalance was under way.
-//! * **Commits** carry the epoch. One of an epoch that is over is refused here; the broker sees none. What the broker
-//!   does see is Kafka's own leader epoch of the last record before the offset. It hands it back with the offset, and the
-//!   next owner asks with it whether the log still is the one that was read.
+//! * **Commits** carry the epoch. One of an epoch that is over is refused here; the broker sees none. Of one partition
+//!   there is at most one under way. What the broker does see is Kafka's own leader epoch of the last record before the
+//!   offset. It hands it back with the offset, and the next owner asks with it whether the log still is the one that was
+//!   read.
 //! * **Pauses** happen between polls, never in a callback, and not before the first record of an epoch: librdkafka can
 //!   lose the start position otherwise. What is paused is resumed before it is given back, since librdkafka's mark
 //!   outlives the assignment.
@@ -41,10 +42,15 @@
 //! For half a second the thread holds what it has, then it pauses all partitions and polls on. It resumes those that the
 //! driver has not paused itself. Nothing is lost or repeated by it; what librdkafka fetched ahead is fetched again.
 //!
+//! # When nothing comes
+//!
+//! librdkafka can lose the end of a pause. A partition that delivers nothing for 30 s although its end lies ahead is
+//! asked for anew, by a seek to where it is.
+//!
 //! # What it cannot notice
 //!
 //! A topic that was deleted, made again and has grown beyond the offset to read next, unless its leader epochs tell: those
-//! of a new topic start at zero.
+//! of a new topic start at zero. What follows is told in [guarantees](crate::docs::guarantees).
 
 mod commits;
 mod context;

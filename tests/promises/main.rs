@@ -30,6 +30,7 @@ mod killed;
 mod members;
 mod orders;
 mod outages;
+mod pages;
 mod proof;
 mod rooms;
 mod settings;
