@@ -35,7 +35,8 @@ impl Options {
     /// Without `--bench`, which `cargo bench` adds, somebody only wants to know whether it works: it is quick.
     pub fn from_arguments() -> Self {
         let mut arguments = std::env::args().skip(1);
-        let (mut bench, mut quick, mut full, mut only, mut rounds) = (false, false, false, Vec::new(), None);
+        let (mut bench, mut quick, mut full, mut only, mut rounds, mut records) =
+            (false, false, false, Vec::new(), None, None);
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--bench" => bench = true,
@@ -43,6 +44,7 @@ impl Options {
                 "--full" => full = true,
                 "--only" => only = parts(&arguments.next().unwrap_or_default()),
                 "--rounds" => rounds = arguments.next().and_then(|rounds| rounds.parse().ok()),
+                "--records" => records = arguments.next().and_then(|records| records.parse().ok()),
                 other => usage(&format!("unknown argument {other:?}")),
             }
         }
@@ -67,7 +69,8 @@ impl Options {
                 only,
             },
         };
-        Self { rounds: rounds.unwrap_or(options.rounds).max(1), ..options }
+        let records = records.unwrap_or(options.records).max(1_000);
+        Self { rounds: rounds.unwrap_or(options.rounds).max(1), records, ..options }
     }
 
     pub fn runs(&self, part: Part) -> bool {
@@ -88,6 +91,7 @@ fn parts(names: &str) -> Vec<Part> {
 
 fn usage(problem: &str) -> ! {
     let names = PARTS.map(|(name, _)| name).join(",");
-    eprintln!("{problem}\nusage: cargo bench --bench pipeline -- [--quick | --full] [--rounds N] [--only {names}]");
+    let usage = "cargo bench --bench pipeline -- [--quick | --full] [--rounds N] [--records N]";
+    eprintln!("{problem}\nusage: {usage} [--only {names}]");
     std::process::exit(64)
 }
