@@ -157,14 +157,14 @@ impl EngineConfig {
         if self.retry_steps >= self.max_attempts {
             refuse("max_attempts", "must be greater than the number of retry topics, or the last is never reached");
         }
-        problems.extend(self.check_order());
+        // What failed is handled after what lies behind it. Whoever asked for an order must not lose it unawares.
+        if self.retry_steps > 0 && self.order != Order::Unordered {
+            refuse(
+                "order",
+                "must be unordered where there are retry topics, for they give up the order; or leave them out, and records that fail are tried again in place",
+            );
+        }
         problems
-    }
-
-    /// Retry topics give up order: what failed is handled after what lies behind it. Whoever asked for an order must not
-    /// lose it unawares.
-    fn check_order(&self) -> Option<SettingsError> {
-        None
     }
 
     /// How long a claim is surely held after it was sent: the lease less a tenth, for clocks do not run equally fast.

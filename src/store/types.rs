@@ -158,7 +158,8 @@ pub enum GivenBack {
     Unstarted,
     /// Its handler failed.
     Failed {
-        /// Attempts to be remembered until the grace ends; zero leaves nothing behind.
+        /// Attempts to be remembered until the grace ends, or what the claim found where that is more; zero leaves nothing
+        /// behind.
         attempts: u32,
     },
 }

@@ -1,7 +1,7 @@
 //! Dead letters: what goes there, when it settles, and when the partition stops instead.
 
 use super::harness::*;
-use crate::engine::{ConflictPolicy, Destination, EngineConfig, Event};
+use crate::engine::{ConflictPolicy, Destination, EngineConfig, Event, Order};
 use crate::observe::{FailureKind, Outcome};
 use crate::record::{Origin, TopicPartition};
 use crate::store::{ClaimOutcome, CompletionOutcome, RenewOutcome};
@@ -396,6 +396,10 @@ fn settings_that_need_a_topic_name_the_way_out() {
         let config = EngineConfig { dead_letter_share: share, ..EngineConfig::default() };
         assert_eq!(config.problems().len(), 1, "{share}");
     }
-    assert!(problems(|config| config.retry_steps = 5).contains("max_attempts"));
-    assert_eq!(problems(|config| config.retry_steps = 4), "");
+    fn unordered(config: &mut EngineConfig, steps: u32) {
+        (config.retry_steps, config.order) = (steps, Order::Unordered);
+    }
+    assert!(problems(|config| unordered(config, 5)).contains("max_attempts"));
+    assert_eq!(problems(|config| unordered(config, 4)), "");
+    assert!(problems(|config| config.retry_steps = 4).contains("unordered"));
 }

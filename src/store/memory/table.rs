@@ -104,17 +104,18 @@ impl Table {
     pub(super) fn release(&mut self, release: &Release, terms: LeaseTerms, now: Instant) -> ReleaseOutcome {
         let fingerprint = release.lease.fingerprint;
         let Some((suspect, attempts)) = self.held_by(release.lease, now) else { return ReleaseOutcome::NotHeld };
+        // What the claim found. It is never lowered: an old release may find a lease that a late copy of its claim took
+        // anew, from somebody who counted further.
+        let found = attempts.saturating_sub(u32::from(suspect));
         let left = match release.given_back {
             // in flight as a suspect → run out: the takeover counted a start that did not happen
-            GivenBack::Unstarted if suspect => {
-                Some(Held { holder: Holder::RunOut, attempts: attempts.saturating_sub(1) })
-            }
+            GivenBack::Unstarted if suspect => Some(Held { holder: Holder::RunOut, attempts: found }),
             // in flight → absent
-            GivenBack::Unstarted if attempts == 0 => None,
-            GivenBack::Failed { attempts: 0 } => None,
+            GivenBack::Unstarted if found == 0 => None,
+            GivenBack::Failed { attempts: 0 } if found == 0 => None,
             // in flight → idle
-            GivenBack::Unstarted => Some(Held { holder: Holder::Nobody, attempts }),
-            GivenBack::Failed { attempts } => Some(Held { holder: Holder::Nobody, attempts }),
+            GivenBack::Unstarted => Some(Held { holder: Holder::Nobody, attempts: found }),
+            GivenBack::Failed { attempts } => Some(Held { holder: Holder::Nobody, attempts: attempts.max(found) }),
         };
         match left {
             Some(left) => self.leases.insert(fingerprint, left, now + terms.grace),

@@ -169,22 +169,23 @@ return 1",
 /// `KEYS` lease · `ARGV` token, attempts or `unstarted`, grace in ms. Answers 1 where the token held the lease.
 ///
 /// Unstarted, the lease itself tells what its claim found. After a takeover that was a lease that had run out: it is
-/// written again under a token that nobody has, with no more time to live than the grace beside it.
+/// written again under a token that nobody has, with no more time to live than the grace beside it. A count is never
+/// lowered: an old release may find a lease that a late copy of its claim took anew, from somebody who counted further.
 pub(super) static RELEASE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "#!lua flags=allow-oom
 local held = redis.call('GET', KEYS[1])
 if not held or string.sub(held, 1, 1) ~= '1' or string.sub(held, 2, 2) == 'i'
   or string.sub(held, 3, 18) ~= ARGV[1] then return 0 end
-local attempts = tonumber(ARGV[2])
-if not attempts then
-  attempts = struct.unpack('>I4', held, 19)
-  if string.sub(held, 2, 2) == 's' then
-    local ran_out = '1s' .. string.rep('\\0', 16) .. struct.pack('>I4I8', math.max(attempts - 1, 0), tonumber(ARGV[3]))
-    redis.call('SET', KEYS[1], ran_out .. string.sub(held, 31), 'PX', ARGV[3])
-    return 1
-  end
+local attempts, found = tonumber(ARGV[2]), struct.unpack('>I4', held, 19)
+local suspect = string.sub(held, 2, 2) == 's'
+if suspect then found = math.max(found - 1, 0) end
+if suspect and not attempts then
+  local ran_out = '1s' .. string.rep('\\0', 16) .. struct.pack('>I4I8', found, tonumber(ARGV[3]))
+  redis.call('SET', KEYS[1], ran_out .. string.sub(held, 31), 'PX', ARGV[3])
+  return 1
 end
+attempts = math.max(attempts or 0, found)
 if attempts == 0 then
   redis.call('DEL', KEYS[1])
 else

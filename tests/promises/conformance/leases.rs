@@ -85,6 +85,18 @@ pub async fn release_with_attempts_keeps_the_count(bench: &impl Bench) {
     remaining_in_flight(&worker.claim(1, b'c').await);
 }
 
+/// An old release may find a lease that a late copy of its claim took anew, from somebody who counted further.
+pub async fn release_with_fewer_attempts_lowers_no_count(bench: &impl Bench) {
+    let worker = bench.worker(LONG);
+    assert_eq!(worker.claim(1, b'a').await, claimed(0));
+    worker.release(1, b'a', 3).await;
+    assert_eq!(worker.claim(1, b'b').await, claimed(3));
+    worker.release(1, b'b', 1).await;
+    assert_eq!(worker.claim(1, b'c').await, claimed(3));
+    worker.release(1, b'c', 0).await;
+    assert_eq!(worker.claim(1, b'd').await, claimed(3));
+}
+
 pub async fn unstarted_restores_absence(bench: &impl Bench) {
     let worker = bench.worker(LONG);
     worker.claim(1, b'a').await;

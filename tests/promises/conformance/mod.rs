@@ -196,6 +196,7 @@ macro_rules! conformance {
                     renewal_of_what_is_not_in_flight
                     release_without_attempts_leaves_nothing
                     release_with_attempts_keeps_the_count
+                    release_with_fewer_attempts_lowers_no_count
                     unstarted_restores_absence
                     unstarted_restores_the_idle_count
                     unstarted_restores_a_lease_that_ran_out

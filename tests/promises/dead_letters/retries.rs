@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hapax::consumer::{Attempt, ConsumerBuilder, Failure, Handler};
+use hapax::engine::Order;
 use hapax::id::HeaderId;
 use hapax::record::Record;
 use parking_lot::Mutex;
@@ -34,7 +35,7 @@ impl Retries {
     fn settings(&self) -> ConsumerBuilder {
         // Unique within its topic: in a retry topic it must not become another message.
         let settings = self.topic.settings().extractor(HeaderId::new("ce_id"));
-        settings.retry_topic(&self.soon, SOON).retry_topic(&self.later, LATER)
+        settings.order(Order::Unordered).retry_topic(&self.soon, SOON).retry_topic(&self.later, LATER)
     }
 
     /// Everything is settled where it lies.

@@ -4,7 +4,7 @@
 //! All of it is counted from the files that the handlers wrote, never from our own metrics.
 
 mod effects;
-mod plan;
+pub mod plan;
 mod worker;
 
 use std::collections::BTreeMap;

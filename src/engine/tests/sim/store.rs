@@ -122,12 +122,15 @@ impl Server {
             _ => return ReleaseOutcome::NotHeld,
         };
         let gone = now + self.grace;
+        let found = attempts - u32::from(suspect);
+        let attempts = match given_back {
+            GivenBack::Unstarted => found,
+            GivenBack::Failed { attempts } => attempts.max(found),
+        };
         self.held[usize::from(id)] = match (given_back, attempts) {
-            (GivenBack::Unstarted, attempts) if suspect => Some(Held::RunOut { attempts: attempts - 1, gone }),
-            (GivenBack::Unstarted, 0) | (GivenBack::Failed { attempts: 0 }, _) => None,
-            (GivenBack::Unstarted, attempts) | (GivenBack::Failed { attempts }, _) => {
-                Some(Held::Idle { attempts, gone })
-            }
+            (GivenBack::Unstarted, attempts) if suspect => Some(Held::RunOut { attempts, gone }),
+            (_, 0) => None,
+            (_, attempts) => Some(Held::Idle { attempts, gone }),
         };
         ReleaseOutcome::Released
     }

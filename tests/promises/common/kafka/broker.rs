@@ -152,6 +152,7 @@ inter.broker.listener.name=PLAINTEXT
 log.dirs={log}
 auto.create.topics.enable=false
 message.max.bytes=16777216
+log.cleaner.backoff.ms=200
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=4
 transaction.state.log.replication.factor=1

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, Headers, Message as _, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
@@ -121,6 +121,20 @@ impl Client {
         let options = AdminOptions::new().operation_timeout(Some(ANSWER_DEADLINE));
         let results = admin.create_topics(&[new], &options).await.expect("an answer to the topic's creation");
         assert!(results.iter().all(Result::is_ok), "topic {name} was not created: {results:?}");
+        self.wait_led(name, partitions).await;
+    }
+
+    /// Gives a topic more partitions, so that it has this many; when this returns every one has its leader.
+    pub async fn add_partitions(&self, name: &str, partitions: i32) {
+        let admin: AdminClient<DefaultClientContext> = self.config().create().expect("an admin client");
+        let more = NewPartitions::new(name, partitions as usize);
+        let options = AdminOptions::new().operation_timeout(Some(ANSWER_DEADLINE));
+        let results = admin.create_partitions(&[more], &options).await.expect("an answer to more partitions");
+        assert!(results.iter().all(Result::is_ok), "topic {name} did not get {partitions} partitions: {results:?}");
+        self.wait_led(name, partitions).await;
+    }
+
+    async fn wait_led(&self, name: &str, partitions: i32) {
         let name = name.to_owned();
         let what = format!("every partition of {name} has a leader");
         await_until(&what, ANSWER_DEADLINE, async || {
@@ -156,7 +170,43 @@ impl Client {
         let mut config = self.config();
         config.set("enable.idempotence", "true").set("acks", "all").set("linger.ms", "5");
         config.set("compression.type", "lz4").set("message.max.bytes", "16000000");
-        blocking(move || produce_all(&config, &topic, &messages)).await
+        blocking(move || send_all(&producer(&config, messages.len()), &topic, &messages)).await
+    }
+
+    /// Produces records in one transaction, which is then committed or aborted; answers as [`produce`](Self::produce).
+    pub async fn transact<M>(&self, topic: &str, messages: M, commit: bool) -> Vec<(i32, i64)>
+    where
+        M: IntoIterator<Item = Message>,
+    {
+        let (topic, messages) = (topic.to_owned(), messages.into_iter().collect::<Vec<_>>());
+        let mut config = self.config();
+        config.set("transactional.id", unique("transaction")).set("linger.ms", "5");
+        blocking(move || {
+            let producer = producer(&config, messages.len());
+            producer.init_transactions(ANSWER_DEADLINE).expect("a producer of transactions");
+            producer.begin_transaction().expect("a transaction");
+            let places = send_all(&producer, &topic, &messages);
+            let ended = match commit {
+                true => producer.commit_transaction(BATCH_DEADLINE),
+                false => producer.abort_transaction(BATCH_DEADLINE),
+            };
+            ended.expect("the end of a transaction");
+            places
+        })
+        .await
+    }
+
+    /// Sets a group's next offsets by hand, as an operator does while no member runs.
+    pub async fn set_offsets(&self, group: &str, topic: &str, offsets: BTreeMap<i32, i64>) {
+        let topic = topic.to_owned();
+        self.ask(group, move |consumer| {
+            let mut list = TopicPartitionList::new();
+            for (partition, offset) in offsets {
+                list.add_partition_offset(&topic, partition, Offset::Offset(offset))?;
+            }
+            consumer.commit(&list, CommitMode::Sync)
+        })
+        .await;
     }
 
     /// The offset behind the last record of each partition, uncommitted transactions left aside.
@@ -290,9 +340,13 @@ fn partitions(consumer: &BaseConsumer, topic: &str) -> Result<Vec<i32>, KafkaErr
     Ok(partitions)
 }
 
-fn produce_all(config: &ClientConfig, topic: &str, messages: &[Message]) -> Vec<(i32, i64)> {
-    let deliveries = Deliveries(Mutex::new(vec![None; messages.len()]));
-    let producer: BaseProducer<Deliveries> = config.create_with_context(deliveries).expect("a producer");
+fn producer(config: &ClientConfig, messages: usize) -> BaseProducer<Deliveries> {
+    let deliveries = Deliveries(Mutex::new(vec![None; messages]));
+    config.create_with_context(deliveries).expect("a producer")
+}
+
+/// Sends records and waits until all are delivered.
+fn send_all(producer: &BaseProducer<Deliveries>, topic: &str, messages: &[Message]) -> Vec<(i32, i64)> {
     for (number, message) in messages.iter().enumerate() {
         let mut record: BaseRecord<'_, [u8], [u8], usize> = BaseRecord::with_opaque_to(topic, number);
         record.partition = message.partition;
