@@ -90,5 +90,5 @@ fn thousands(number: i64) -> String {
 
 /// Tells how far it is.
 pub fn progress(what: &str) {
-    eprintln!("store: {what}");
+    eprintln!("bench: {what}");
 }
