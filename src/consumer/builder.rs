@@ -14,6 +14,9 @@ use crate::observe::Observer;
 use crate::store::{Agreement, Cached, DoneCache, Store};
 use crate::telemetry::Telemetry;
 
+/// How many records a batch holds at most.
+const DEFAULT_BATCH: usize = 100;
+
 /// The settings of a [`Consumer`]. Brokers, group, topics and store have no default.
 ///
 /// Every other one has, and none of the defaults can lose a message or hide a duplicate. Those that matter most:
@@ -41,6 +44,7 @@ pub struct ConsumerBuilder {
     cache_lifetime: Duration,
     observer: Option<Arc<dyn Observer>>,
     pub(super) engine: EngineConfig,
+    pub(super) batch: Option<usize>,
     handler_time_limit: Duration,
     drain_limit: Duration,
 }
@@ -59,7 +63,8 @@ impl Default for ConsumerBuilder {
             cache_entries: 100_000,
             cache_lifetime: Duration::from_secs(600),
             observer: None,
-            engine: EngineConfig { batch: 100, ..EngineConfig::default() },
+            engine: EngineConfig::default(),
+            batch: None,
             handler_time_limit: Duration::from_secs(30),
             drain_limit: Duration::from_secs(5),
         }
@@ -243,6 +248,8 @@ impl ConsumerBuilder {
             }
             Some(store) => self.engine.terms = store.terms(),
         }
+        // A batch that was asked for must fit; the default makes itself fit.
+        self.engine.batch = self.batch.unwrap_or_else(|| DEFAULT_BATCH.min(self.engine.max_exposed.max(1)));
         problems.extend(self.engine.problems().into_iter().map(Problem::from));
         problems.extend(self.check_times());
         let (Ok(namespace), Some(store), []) = (namespace, self.store, problems.as_slice()) else {

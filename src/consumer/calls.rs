@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::handler::{Attempt, BatchHandler, Failure, Handler};
+use super::inline::Pace;
 use crate::engine::{Start, WorkId};
 use crate::observe::FailureKind;
 use crate::record::{Origin, Record};
@@ -83,12 +84,13 @@ pub(super) struct Calls<C> {
     tasks: JoinSet<Ended>,
     leases: HashMap<WorkId, CancellationToken>,
     log: Arc<Limiter>,
+    pace: Pace,
 }
 
 impl<C: Call> Calls<C> {
     pub(super) fn new(handler: C, limit: Duration) -> Self {
         let (handler, log) = (Arc::new(handler), Arc::new(Limiter::new(LOG_INTERVAL)));
-        Self { handler, limit, tasks: JoinSet::new(), leases: HashMap::new(), log }
+        Self { handler, limit, tasks: JoinSet::new(), leases: HashMap::new(), log, pace: Pace::default() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -141,21 +143,38 @@ impl<C: Call> Calls<C> {
         Attempt { number, lease_lost }
     }
 
-    pub(super) fn start(&mut self, Start { work, record, attempt: number }: Start) {
-        let attempt = self.attempt(work, number);
-        let (handler, limit, log) = (Arc::clone(&self.handler), self.limit, Arc::clone(&self.log));
-        self.tasks.spawn(async move {
-            let origin = record.origin();
-            // All that is the user's runs inside, the drop of a handler that took too long included: a task that
-            // panicked could not tell which record it was, and its partition would stand still without a word.
-            let answer = AssertUnwindSafe(async { timeout(limit, handler.call_one(record, attempt)).await });
-            let answer = match answer.catch_unwind().await {
+    /// Calls the handler with one record; the answer where it has one at once.
+    ///
+    /// A handler that ends at its first poll needs no task, which costs more than such a handler. One that takes long
+    /// to come to its first await would hold up everybody: see [`Pace`].
+    pub(super) fn start(&mut self, Start { work, record, attempt: number }: Start) -> Option<Answer> {
+        let lease_lost = CancellationToken::new();
+        let attempt = Attempt { number, lease_lost: lease_lost.clone() };
+        let (handler, limit, log, origin) =
+            (Arc::clone(&self.handler), self.limit, Arc::clone(&self.log), record.origin());
+        // All that is the user's runs inside, the drop of a handler that took too long included: a task that panicked
+        // could not tell which record it was, and its partition would stand still without a word.
+        let call = async move { timeout(limit, handler.call_one(record, attempt)).await };
+        let mut call = Box::pin(AssertUnwindSafe(call).catch_unwind());
+        let read = move |answer: Result<Result<Result<(), Failure>, _>, _>| {
+            let answer = match answer {
                 Ok(Ok(answer)) => answer,
                 Ok(Err(_elapsed)) => Err(timed_out(limit)),
                 Err(_panic) => Err(panicked()),
             };
-            Ended::One((work, answer.map_err(|failure| tell(&log, &origin, number, failure))))
-        });
+            (work, answer.map_err(|failure| tell(&log, &origin, number, failure)))
+        };
+        if self.pace.tries_at_once() {
+            let begun = Instant::now();
+            let answer = call.as_mut().now_or_never();
+            self.pace.took(begun.elapsed());
+            if let Some(answer) = answer {
+                return Some(read(answer));
+            }
+        }
+        self.leases.insert(work, lease_lost);
+        self.tasks.spawn(async move { Ended::One(read(call.await)) });
+        None
     }
 
     /// Calls the handler with many records. One that it gives no answer for is tried again.

@@ -3,7 +3,7 @@
 //! It decides nothing. Handlers run as tasks of their own, round trips to the store overlap each other, and the source
 //! has its own thread; this task only passes on.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ const MAX_TURN: usize = 1024;
 /// How often the store's state is looked at, which costs nothing: it is what was last seen.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long an end at once waits for the last commits and for the group.
+/// How long an end at once waits for what was claimed to be given back, and again for the last commits and the group.
 const MOMENT: Duration = Duration::from_millis(500);
 
 /// What the driver needs beside the source and the handler.
@@ -77,6 +77,8 @@ pub(super) struct Driver<C> {
     look_at: Duration,
     /// Records for which there is no room yet; none are taken from the source meanwhile.
     held_back: Option<Batch>,
+    /// Records whose handler ended where it was started.
+    done: VecDeque<Answer>,
     actions: Vec<Action>,
     /// What the source is still to be told, in order.
     for_source: Vec<Action>,
@@ -101,6 +103,7 @@ impl<C: Call> Driver<C> {
             health: None,
             look_at: Duration::ZERO,
             held_back: None,
+            done: VecDeque::new(),
             actions: Vec::new(),
             for_source: Vec::new(),
             finished: false,
@@ -129,6 +132,10 @@ impl<C: Call> Driver<C> {
             if self.look_at <= now {
                 self.look_at_store(now);
             }
+            if self.take_done() && self.done.is_empty() {
+                // What follows from them comes first.
+                continue;
+            }
             if let Some(batch) = self.held_back.take_if(|batch| self.parts.engine.admits(now, &batch.assignment)) {
                 self.records(batch);
                 continue;
@@ -156,7 +163,7 @@ impl<C: Call> Driver<C> {
                 },
                 () = &mut at_once, if !hurried => {
                     (ending, hurried) = (true, true);
-                    self.step(Event::Shutdown { deadline: now });
+                    self.step(Event::Shutdown { deadline: now + MOMENT });
                 }
                 () = &mut drain, if !ending => {
                     ending = true;
@@ -174,7 +181,8 @@ impl<C: Call> Driver<C> {
                 }
                 Some(copied) = self.copies.join_next(), if !self.copies.is_empty() => self.copied(copied),
                 Some(batch) = events.records.recv(), if self.held_back.is_none() => self.held_back = Some(batch),
-                () = sleep_until(wake) => {}
+                () = sleep_until(wake), if self.done.is_empty() => {}
+                () = std::future::ready(()), if !self.done.is_empty() => {}
             }
         }
         self.flush().await;
@@ -272,6 +280,18 @@ impl<C: Call> Driver<C> {
         }
     }
 
+    /// Takes what handlers answered at once; returns whether there was anything.
+    fn take_done(&mut self) -> bool {
+        let mut taken = 0;
+        while taken < MAX_TURN
+            && let Some(answer) = self.done.pop_front()
+        {
+            self.handled(answer);
+            taken += 1;
+        }
+        taken > 0
+    }
+
     fn handled(&mut self, (work, result): Answer) {
         let result = result.map_err(|(kind, said)| self.note_failure(work, kind, said));
         self.step(Event::Handled { work, result });
@@ -294,7 +314,7 @@ impl<C: Call> Driver<C> {
                 let tag = Tag { work: WorkId(0), token: release.lease.token, sent_at: now };
                 self.batches.releases.push(tag, release);
             }
-            Action::Start(start) => self.calls.start(start),
+            Action::Start(start) => self.done.extend(self.calls.start(start)),
             Action::StartBatch(starts) => self.calls.start_batch(starts),
             Action::Publish { work, record, to, attempts } => self.publish(work, &record, &to, attempts),
             Action::Cancel { work } => self.calls.lease_lost(work),

@@ -24,6 +24,7 @@ mod deliveries;
 mod driver;
 mod fates;
 mod handler;
+mod inline;
 mod pace;
 mod retry;
 mod shutdown;

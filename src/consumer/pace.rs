@@ -52,7 +52,7 @@ impl ConsumerBuilder {
     /// [`Consumer::run`](super::Consumer::run) always takes one. A call waits for no more than is ready, so a great
     /// number costs no time. At most [`max_exposed`](Self::max_exposed), since a crash can repeat all of a call.
     pub fn batch(mut self, records: usize) -> Self {
-        self.engine.batch = records;
+        self.batch = Some(records);
         self
     }
 

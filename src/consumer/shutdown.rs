@@ -23,10 +23,9 @@ impl Shutdown {
         self.drain.cancel();
     }
 
-    /// Ends at once, before or during a drain: handlers are dropped where they are, and may run again elsewhere once
-    /// their lease has run out. What settled is committed, if the brokers take it within half a second; nobody waits for
-    /// them longer than that. What is claimed and did not start waits for its lease, too, unless a drain has given it back
-    /// before.
+    /// Ends at once, before or during a drain: handlers that do not end within half a second are dropped where they are,
+    /// and may run again elsewhere once their lease has run out. What settled is committed and what did not start is
+    /// given back, if brokers and store take it within half a second each; nobody waits for them longer than that.
     pub fn at_once(&self) {
         self.drain.cancel();
         self.at_once.cancel();

@@ -48,6 +48,8 @@ pub(crate) struct Coalescer<Tag, Req, Res> {
     gathered: VecDeque<Gathered<Tag, Req>>,
     under_way: FuturesUnordered<RoundTrip<Tag, Res>>,
     len: usize,
+    /// How many items left with the last batch: the next ones are likely to be as many.
+    usual: usize,
 }
 
 impl<Tag, Req, Res> Coalescer<Tag, Req, Res> {
@@ -60,6 +62,7 @@ impl<Tag, Req, Res> Coalescer<Tag, Req, Res> {
             gathered: VecDeque::new(),
             under_way: FuturesUnordered::new(),
             len: 0,
+            usual: 1,
         }
     }
 
@@ -83,7 +86,12 @@ impl<Tag, Req, Res> Coalescer<Tag, Req, Res> {
         self.len += 1;
         match self.gathered.back_mut() {
             Some(batch) if batch.tags.len() < self.max_batch => batch.push(tag, request),
-            _ => self.gathered.push_back(Gathered { tags: vec![tag], requests: vec![request] }),
+            _ => {
+                let (tags, requests) = (Vec::with_capacity(self.usual), Vec::with_capacity(self.usual));
+                let mut batch = Gathered { tags, requests };
+                batch.push(tag, request);
+                self.gathered.push_back(batch);
+            }
         }
     }
 
@@ -115,6 +123,7 @@ impl<Tag, Req, Res> Coalescer<Tag, Req, Res> {
         while self.next_leaves()
             && let Some(Gathered { tags, requests }) = self.gathered.pop_front()
         {
+            self.usual = tags.len();
             self.under_way.push(RoundTrip { tags, answers: (self.ask)(requests) });
         }
         match self.under_way.poll_next_unpin(cx) {

@@ -66,7 +66,6 @@ fn every_planted_bug_is_found() {
         match first_to_find(*flaw) {
             None => wrong.push(format!("{flaw:?} was not found in {BOUND} schedules")),
             Some((seed, failure)) => {
-                println!("{flaw:?}: found by schedule {seed}: {failure}");
                 if !invariants.iter().any(|invariant| failure.starts_with(&format!("{invariant}:"))) {
                     wrong.push(format!("{flaw:?} was taken for something else by {seed}: {failure}"));
                 }
