@@ -33,6 +33,8 @@ pub(super) enum Bug {
     UnassignEarly,
     /// A completion without an answer is given up when the lease may have run out.
     CompletionGivenUp,
+    /// A head that got its turn and did not start keeps it from those behind it in line.
+    TurnLost,
 }
 
 impl Engine {

@@ -2,7 +2,7 @@
 
 use super::lane::LaneIndex;
 use super::work::{Stage, Work};
-use super::{Action, Engine, Order, Start, WorkId};
+use super::{Action, Bug, Engine, Order, Start, WorkId};
 
 impl Engine {
     /// Starts heads of lanes that wait for their turn, one of each partition after the other. Returns whether any was
@@ -44,7 +44,10 @@ impl Engine {
             self.take_turn(lane);
             looked = true;
             self.wait_for_turn(index);
-            if self.started > started {
+            // A head that is claimed first, or that settled, leaves its turn to the next, of the same partition perhaps:
+            // whatever comes of its claim, nobody gives the turn away again.
+            let leaves = self.lanes.get(lane.0).is_none_or(|lane| !lane.ready);
+            if self.started > started || (leaves && !self.planted(Bug::TurnLost)) {
                 left = self.waiting.len();
             }
             if self.alone.is_some() {

@@ -1,6 +1,7 @@
 //! Records whose lease ran out: their last owner may have died of them.
 
 use super::harness::*;
+use crate::engine::Order;
 use crate::observe::FailureKind;
 use crate::store::ClaimOutcome;
 
@@ -30,6 +31,20 @@ fn the_head_takes_over_only_what_it_knows_to_be_a_suspect() {
     assert!(!bench.claim('x').takes_over);
     bench.answer_claim('x', Ok(SUSPECT(0)));
     assert!(bench.claim('x').takes_over);
+}
+
+#[test]
+fn a_suspect_that_does_not_start_leaves_its_turn_to_the_next() {
+    let mut bench = Bench::with(|config| (config.order, config.max_exposed) = (Order::Unordered, 1));
+    let a = bench.assign(0);
+    bench.deliver(&a, "xyz");
+    bench.claimed("x");
+    bench.answer_claim('y', Ok(SUSPECT(0)));
+    bench.answer_claim('z', Ok(SUSPECT(0)));
+    assert_eq!((bench.running(), bench.claiming()), ("x".into(), String::new()), "both wait for their turn");
+    bench.whole("x");
+    bench.answer_claim('y', Ok(DONE));
+    assert!(bench.claim('z').takes_over, "nobody ends any more who could give z its turn");
 }
 
 #[test]

@@ -1,36 +1,41 @@
 //! What must hold after every step.
 
 use super::super::super::*;
-use super::facts::Sometimes;
+use super::facts::{Fate, Sometimes};
 use super::plan::What;
 use super::store::id_of;
 use super::worker::{Answer, Asked, Worker};
 use super::world::{World, register};
+use crate::observe::Outcome;
 use crate::record::Offset;
 use crate::store::{Claim, Token};
 
 impl World {
-    /// Whether a record's effect happened, by the effects themselves.
+    /// Whether a record's effect happened, or a copy of it was delivered, by the effects and copies themselves.
     fn has_effect(&self, partition: usize, index: usize) -> bool {
         match self.plan.log[partition][index].what {
-            What::Id(id) => self.facts.fates.get(&id).is_some_and(|fate| fate.effects > 0),
-            What::Process => self.facts.plain.contains_key(&(partition, index)),
-            What::Missing => false,
+            What::Id(id) => self.facts.of(id).effects + self.facts.of(id).copies > 0,
+            What::Process | What::Missing => self.facts.plain.contains_key(&(partition, index)),
         }
     }
 
     /// Whether a record needs nothing more.
     fn is_over(&self, partition: usize, index: usize) -> bool {
         let done = match self.plan.log[partition][index].what {
-            What::Id(id) => self.facts.fates.get(&id).is_some_and(|fate| fate.done),
+            What::Id(id) => self.facts.of(id).done,
             _ => true,
         };
         done && self.has_effect(partition, index)
     }
 
-    /// The index of the first record before `end` that has had no effect.
-    fn unhandled_before(&self, partition: usize, end: usize) -> Option<usize> {
-        (0..end).find(|index| !self.has_effect(partition, *index))
+    /// The index of the first record in a lane before `end` that has had no effect, but for those of `beside`.
+    fn unhandled_before(&self, partition: usize, end: usize, beside: &[(usize, usize)]) -> Option<usize> {
+        let log = &self.plan.log[partition];
+        (self.facts.over[partition]..end).find(|index| {
+            log[*index].lane == log[end].lane
+                && !self.has_effect(partition, *index)
+                && !beside.contains(&(partition, *index))
+        })
     }
 
     pub(super) fn check_claim(&mut self, who: usize, work: WorkId, claim: &Claim) {
@@ -43,15 +48,15 @@ impl World {
         if self.workers[who].runs.values().any(|run| run.what == id && run.effect) {
             return self.fail(format!("I3: w{who} claims {id:?}, whose effect it knows of"));
         }
-        let log = &self.plan.log[partition as usize];
-        let index = log.iter().position(|entry| entry.offset == offset).expect("in the log");
+        let index = self.plan.index_of(partition as usize, offset);
+        let lane = self.plan.log[partition as usize][index].lane;
         if claim.takes_over
-            && let Some(before) = self.unhandled_before(partition as usize, index)
+            && let Some(before) = self.unhandled_before(partition as usize, index, &[])
         {
             return self.fail(format!("I10: w{who} takes {partition}@{offset} over before {before} was handled"));
         }
-        let parked = self.workers[who].parked.get(&partition).is_some_and(|parked| offset > *parked);
-        if parked && !self.workers[who].just_parked.contains(&partition) {
+        let parked = self.workers[who].parked.get(&(partition, lane)).is_some_and(|parked| offset > *parked);
+        if parked && !self.workers[who].just_parked.contains(&(partition, lane)) {
             return self.fail(format!("I9: w{who} claims {partition}@{offset} behind a parked head"));
         }
         let worker = &mut self.workers[who];
@@ -64,7 +69,7 @@ impl World {
             return self.fail(format!("I8: w{who} claims for {partition}, which it does not have"));
         };
         let assignment = owned.assignment.clone();
-        let asked = Asked { assignment, partition, offset, answer: Answer::Awaited, was_unknown: false };
+        let asked = Asked { assignment, partition, lane, offset, answer: Answer::Awaited, was_unknown: false };
         if !self.facts.tokens.contains_key(&token) {
             register(self, who, token, asked);
         }
@@ -72,10 +77,54 @@ impl World {
 
     /// A record settles as a duplicate only where its ID was recorded as done before.
     pub(super) fn check_duplicate(&mut self, who: usize, partition: i32, offset: Offset) {
-        let entry = self.plan.log[partition as usize].iter().find(|entry| entry.offset == offset);
-        let Some(What::Id(id)) = entry.map(|entry| entry.what) else { return };
-        if !self.facts.fates.get(&id).is_some_and(|fate| fate.done) {
+        let index = self.plan.index_of(partition as usize, offset);
+        let What::Id(id) = self.plan.log[partition as usize][index].what else { return };
+        if !self.facts.of(id).done {
             self.fail(format!("I4: w{who} settles {partition}@{offset} as a duplicate of {id}, which was never done"));
+        }
+    }
+
+    /// A record settles as a dead letter only where a copy of it was delivered and its ID recorded as done.
+    pub(super) fn check_settled(&mut self, who: usize, partition: i32, offset: Offset, outcome: Outcome) {
+        if outcome != Outcome::DeadLettered {
+            return;
+        }
+        let index = self.plan.index_of(partition as usize, offset);
+        if !self.is_over(partition as usize, index) {
+            self.fail(format!(
+                "I1: LOST: w{who} settles {partition}@{offset} as a dead letter that was not delivered, or not recorded"
+            ));
+        }
+    }
+
+    /// Only what can never be handled goes to the dead-letter topic, at its turn.
+    pub(super) fn check_publish(&mut self, who: usize, partition: usize, index: usize) {
+        let entry = &self.plan.log[partition][index];
+        let at = format!("w{who} dead-letters {partition}@{}", entry.offset);
+        if !self.plan.config.dead_letter {
+            return self.fail(format!("I10: {at}, and there is no topic for that"));
+        }
+        if !self.plan.is_given_up(entry.what) {
+            return self.fail(format!("I10: {at}, an innocent record: {:?}", entry.what));
+        }
+        if self.workers[who].owned.get(&partition).is_none_or(|owned| owned.revoking) {
+            return self.fail(format!("I8: {at} of a partition that it does not have any more"));
+        }
+        if let Some(before) = self.unhandled_before(partition, index, &[]) {
+            let before = self.plan.log[partition][before].offset;
+            self.fail(format!("I6: {at} before {before} was handled"));
+        }
+    }
+
+    /// How much runs at once is bounded, counted in calls and, for one partition, in records.
+    pub(super) fn check_calls(&mut self, who: usize, starts: &[Start]) {
+        let config = &self.plan.config;
+        let (calls, most) = (self.workers[who].calls.len() + 1, config.concurrency);
+        if starts.is_empty() || starts.len() > config.batch {
+            return self.fail(format!("I3: a call of w{who} takes {} records, at most {}", starts.len(), config.batch));
+        }
+        if config.order != Order::Partition && calls > most {
+            self.fail(format!("I3: w{who} has {calls} calls under way, {most} at most"));
         }
     }
 
@@ -90,7 +139,7 @@ impl World {
     /// Two handlers of one ID run at the same time only if the lease of one ran out, by the store's clock.
     pub(super) fn check_overlap(&mut self, who: usize, work: WorkId, what: What) {
         let What::Id(id) = what else { return };
-        let lost = self.facts.fates.get(&id).is_some_and(|fate| fate.losses > 0);
+        let lost = self.facts.of(id).losses > 0;
         let now = self.now;
         let valid = |worker: &Worker, work: &WorkId| {
             let fact = worker.token_of.get(work).and_then(|token| self.facts.tokens.get(token));
@@ -110,7 +159,14 @@ impl World {
         }
     }
 
-    pub(super) fn check_start(&mut self, who: usize, partition: usize, index: usize, alone: bool) {
+    /// What must hold when a handler starts; `beside` are the records before it in the same call.
+    pub(super) fn check_start(
+        &mut self,
+        who: usize,
+        (partition, index): (usize, usize),
+        alone: bool,
+        beside: &[(usize, usize)],
+    ) {
         let worker = &self.workers[who];
         let (exposed, bound) = (worker.runs.len() + 1, self.plan.config.max_exposed);
         let at = format!("w{who} starts {partition}@{}", self.plan.log[partition][index].offset);
@@ -120,6 +176,12 @@ impl World {
         if worker.owned.get(&partition).is_none_or(|owned| owned.revoking) {
             return self.fail(format!("I8: {at} of a partition that it does not have any more"));
         }
+        if let (Some(most), Some(owned)) = (self.plan.config.partition_concurrency, worker.owned.get(&partition)) {
+            let running = worker.runs.values().filter(|run| !run.ended && run.assignment == owned.assignment).count();
+            if running >= most {
+                return self.fail(format!("I3: {at} beside {running} of its partition, {most} at most at once"));
+            }
+        }
         let what = self.plan.log[partition][index].what;
         if matches!(what, What::Id(_)) && worker.runs.values().any(|run| run.what == what) {
             return self.fail(format!("I5: {at} while it handles the same ID"));
@@ -127,7 +189,7 @@ impl World {
         if worker.runs.values().any(|run| !run.ended && (run.alone || alone)) {
             return self.fail(format!("I10: {at} beside a suspect that has to run alone"));
         }
-        if let Some(before) = self.unhandled_before(partition, index) {
+        if let Some(before) = self.unhandled_before(partition, index, beside) {
             let before = self.plan.log[partition][before].offset;
             self.fail(format!("I6: {at} before {before} was handled"));
         }
@@ -140,15 +202,17 @@ impl World {
         }
         let log = &self.plan.log[partition];
         let end = log.partition_point(|entry| entry.offset < offset);
-        if let Some(lost) = (0..end).find(|index| !self.has_effect(partition, *index)) {
+        let known = self.facts.over[partition];
+        if let Some(lost) = (known..end).find(|index| !self.has_effect(partition, *index)) {
             let lost = log[lost].offset;
             return self.fail(format!("I1: LOST: w{who} commits {partition} up to {offset}, {lost} was never handled"));
         }
-        if let Some(early) = (0..end).find(|index| !self.is_over(partition, *index)) {
+        if let Some(early) = (known..end).find(|index| !self.is_over(partition, *index)) {
             let early = log[early].offset;
             return self
                 .fail(format!("I2: w{who} commits {partition} up to {offset}, {early} is not recorded as done"));
         }
+        self.facts.over[partition] = known.max(end);
         let before = self.workers[who].commits.insert(assignment.clone(), (offset, false));
         if let Some((before, refused)) = before
             && (offset < before || (offset == before && !refused))
@@ -161,6 +225,7 @@ impl World {
         let worker = &self.workers[who];
         let under_way = |assignment: &Assignment| {
             worker.runs.values().any(|run| run.assignment == *assignment)
+                || worker.copies.values().any(|copy| copy.assignment == *assignment)
                 || worker.asked.values().any(|asked| asked.assignment == *assignment)
                 || worker.is_releasing(self.now, |releasing| releasing == assignment)
         };
@@ -183,7 +248,7 @@ impl World {
         }
         let behind = worker.asked.values().find(|asked| {
             asked.answer == Answer::Held
-                && worker.parked.get(&asked.partition).is_some_and(|parked| asked.offset > *parked)
+                && worker.parked.get(&(asked.partition, asked.lane)).is_some_and(|parked| asked.offset > *parked)
                 && worker.owned.values().any(|owned| owned.assignment == asked.assignment)
         });
         if let Some(asked) = behind {
@@ -206,17 +271,14 @@ impl World {
     /// What must hold when all is over.
     pub(super) fn check_end(&mut self) {
         for partition in 0..self.plan.log.len() {
-            let end = self.plan.end(partition);
+            let end = self.plan.must_be_handled(partition);
             if let Some(lost) = (0..end).find(|index| !self.has_effect(partition, *index)) {
                 return self.fail(format!("I1: LOST: {lost} of {partition}"));
             }
         }
-        let silent = self
-            .facts
-            .fates
-            .iter()
-            .find(|(_, fate)| fate.effects > 1 && fate.crashes + fate.overruns + fate.losses == 0);
-        if let Some((id, fate)) = silent.map(|(id, fate)| (*id, format!("{fate:?}"))) {
+        let silent = |(_, fate): &(usize, &Fate)| fate.effects > 1 && fate.crashes + fate.overruns + fate.losses == 0;
+        let silent = self.facts.fates().enumerate().find(silent).map(|(id, fate)| (id, format!("{fate:?}")));
+        if let Some((id, fate)) = silent {
             self.fail(format!("I3: the effect of {id} was repeated: {fate}"));
         }
     }

@@ -3,7 +3,7 @@
 use parking_lot::Mutex;
 
 use super::super::super::*;
-use crate::observe::DuplicateBy;
+use crate::observe::{DuplicateBy, Outcome};
 use crate::record::{Offset, Origin, Record};
 use crate::store::Verdict;
 use std::time::Duration;
@@ -13,8 +13,8 @@ pub(super) enum Seen {
     Delivered(usize),
     Duplicate(i32, Offset),
     Park(i32, Offset),
-    Handled,
     Complete(Verdict),
+    Settle(i32, Offset, Outcome),
     Stop(i32, Offset, String),
 }
 
@@ -41,11 +41,11 @@ impl Observer for Eyes {
     fn on_park(&self, record: &Record, _: Option<Duration>) {
         self.see(Seen::Park(record.partition().partition(), record.offset()));
     }
-    fn on_handled(&self, _: &Record, _: u32, _: Duration) {
-        self.see(Seen::Handled);
-    }
     fn on_complete(&self, _: &Record, verdict: Verdict) {
         self.see(Seen::Complete(verdict));
+    }
+    fn on_settle(&self, record: &Record, outcome: Outcome, _: Duration) {
+        self.see(Seen::Settle(record.partition().partition(), record.offset(), outcome));
     }
     fn on_stop(&self, partition: &TopicPartition, offset: Offset, reason: &str) {
         self.see(Seen::Stop(partition.partition(), offset, reason.to_owned()));

@@ -34,9 +34,14 @@ pub(super) enum Sometimes {
     LookedUpAgain,
     FoundWhenLookedUpAgain,
     RarePathFoundDone,
+    DeadLettered,
+    /// A copy was not delivered, or nobody knows.
+    DeliveryFailed,
+    /// A call of a handler took several records of one lane.
+    LaneInOneCall,
 }
 
-pub(super) const SOMETIMES: [Sometimes; 21] = {
+pub(super) const SOMETIMES: [Sometimes; 24] = {
     use Sometimes::*;
     [
         TakeoverAfterExpiry,
@@ -60,6 +65,9 @@ pub(super) const SOMETIMES: [Sometimes; 21] = {
         LookedUpAgain,
         FoundWhenLookedUpAgain,
         RarePathFoundDone,
+        DeadLettered,
+        DeliveryFailed,
+        LaneInOneCall,
     ]
 };
 
@@ -87,6 +95,13 @@ impl AddAssign for Counts {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fate {
     pub(super) effects: usize,
+    /// Copies delivered to the dead-letter topic.
+    pub(super) copies: usize,
+    /// What may have made a copy come twice: a delivery nobody knows of, the end of a process that sent one, a lease
+    /// taken over from one that may send one.
+    pub(super) copied_again: usize,
+    /// Processes that ended by it.
+    pub(super) deaths: u32,
     /// Crashes after an effect and before its completion was acknowledged.
     pub(super) crashes: usize,
     /// Effects of handlers whose lease was taken over while they ran.
@@ -105,6 +120,11 @@ impl Fate {
     /// Whether every effect beyond the first has a fault that explains it.
     pub(super) fn is_explained(&self) -> bool {
         self.effects <= 1 + self.crashes + self.overruns + self.losses
+    }
+
+    /// The same of its copies.
+    pub(super) fn are_copies_explained(&self) -> bool {
+        self.copies <= 1 + self.copied_again + self.losses
     }
 }
 
@@ -125,18 +145,39 @@ pub(super) struct TokenFact {
     pub(super) trouble_at: Option<u64>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Facts {
-    pub(super) fates: HashMap<Id, Fate>,
-    /// Effects of records without an ID, by partition and index.
+    /// By ID.
+    fates: Vec<Fate>,
+    /// Effects and copies of records without an ID, by partition and index.
     pub(super) plain: HashMap<(usize, usize), usize>,
     pub(super) tokens: HashMap<Token, TokenFact>,
     /// Who was refused a claim because of whom: from, to, for which ID, when.
     pub(super) refusals: Vec<(usize, usize, Id, u64)>,
+    /// By partition, up to which index every record is known to need nothing more; that never changes again.
+    pub(super) over: Vec<usize>,
 }
 
 impl Facts {
+    pub(super) fn new(partitions: usize, ids: usize) -> Self {
+        Self {
+            fates: vec![Fate::default(); ids],
+            plain: HashMap::new(),
+            tokens: HashMap::new(),
+            refusals: Vec::new(),
+            over: vec![0; partitions],
+        }
+    }
+
+    pub(super) fn of(&self, id: Id) -> &Fate {
+        &self.fates[usize::from(id)]
+    }
+
     pub(super) fn fate(&mut self, id: Id) -> &mut Fate {
-        self.fates.entry(id).or_default()
+        &mut self.fates[usize::from(id)]
+    }
+
+    pub(super) fn fates(&self) -> impl Iterator<Item = &Fate> {
+        self.fates.iter()
     }
 }

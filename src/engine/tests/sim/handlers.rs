@@ -3,73 +3,118 @@
 use rand::Rng;
 use rand::seq::IndexedRandom;
 
-use super::super::super::{Event, WorkId};
+use super::super::super::{Event, Start, WorkId};
 use super::facts::Sometimes;
 use super::plan::{Conduct, LEASE, What};
 use super::store::Id;
 use super::worker::Run;
 use super::world::{Ev, World};
 use crate::observe::FailureKind;
-use crate::record::Record;
 
 impl World {
-    pub(super) fn start(&mut self, who: usize, work: WorkId, record: &Record, attempt: u32) {
-        let partition = record.partition().partition() as usize;
-        let index =
-            self.plan.log[partition].iter().position(|entry| entry.offset == record.offset()).expect("in the log");
-        let what = self.plan.log[partition][index].what;
-        let alone = self.workers[who].engine.work(work).is_some_and(super::super::super::Work::runs_alone);
-        self.check_start(who, partition, index, alone);
-        self.check_overlap(who, work, what);
-        let _ = attempt;
-        let Some(owned) = self.workers[who].owned.get(&partition) else { return };
-        let assignment = owned.assignment.clone();
-        if alone {
-            self.counts.reached(Sometimes::SuspectRanAlone);
-        }
-        if let Some(token) = self.workers[who].token_of.get(&work).copied() {
-            self.workers[who].asked.remove(&token);
-            if let Some(fact) = self.facts.tokens.get_mut(&token) {
-                fact.started = true;
+    /// Starts a call of a handler. It takes its records one after the other, and answers for all of them at its end.
+    pub(super) fn start(&mut self, who: usize, starts: &[Start]) {
+        self.check_calls(who, starts);
+        let call = self.runs + 1;
+        let (mut beside, mut ends): (Vec<(usize, usize)>, Vec<_>) = (Vec::new(), Vec::new());
+        let mut over = 0;
+        for Start { work, record, .. } in starts {
+            let partition = record.partition().partition() as usize;
+            let at = (partition, self.plan.index_of(partition, record.offset()));
+            let alone = self.workers[who].engine.work(*work).is_some_and(super::super::super::Work::runs_alone);
+            self.check_start(who, at, alone, &beside);
+            let entry = &self.plan.log[at.0][at.1];
+            let (what, lane) = (entry.what, entry.lane);
+            self.check_overlap(who, *work, what);
+            if alone {
+                self.counts.reached(Sometimes::SuspectRanAlone);
             }
+            if beside.iter().any(|before| before.0 == at.0 && self.plan.log[before.0][before.1].lane == lane) {
+                self.counts.reached(Sometimes::LaneInOneCall);
+            }
+            beside.push(at);
+            let Some(owned) = self.workers[who].owned.get(&partition) else { return };
+            let assignment = owned.assignment.clone();
+            self.uses_claim(who, *work);
+            self.runs += 1;
+            let number = self.runs;
+            let run = Run {
+                what,
+                partition,
+                index: at.1,
+                assignment,
+                number,
+                call,
+                effect: false,
+                copy: false,
+                ended: false,
+                overrun: false,
+                alone,
+            };
+            self.workers[who].runs.insert(*work, run);
+            *self.workers[who].calls.entry(call).or_default() += 1;
+            let result;
+            (over, result) = self.handles(who, *work, what, over);
+            ends.extend(result.map(|result| (*work, number, result)));
         }
-        self.runs += 1;
-        let number = self.runs;
-        let run =
-            Run { what, partition, index, assignment, number, effect: false, ended: false, overrun: false, alone };
-        self.workers[who].runs.insert(work, run);
+        for (work, run, result) in ends {
+            self.after(over, Ev::End { at: who, work, run, result });
+        }
+    }
+
+    /// Draws what the handler does with the last record that started, beginning that much later; returns when it is
+    /// through with it, and what it says then, unless it takes its process down.
+    fn handles(&mut self, at: usize, work: WorkId, what: What, begins: u64) -> (u64, Option<Result<(), FailureKind>>) {
+        let run = self.runs;
         let conduct = match what {
             What::Id(id) => self.conduct[usize::from(id)],
             _ => Conduct::Good,
         };
-        let mut before = self.within(self.plan.handling);
+        let mut before = begins + self.within(self.plan.handling);
         if matches!(conduct, Conduct::Fails(_) | Conduct::Unavailable(_)) && self.rng.random_ratio(1, 3) {
             // Long enough to lose the lease before the next attempt.
-            before = self.within(2 * LEASE);
+            before = begins + self.within(2 * LEASE);
         }
-        let end = |world: &mut Self, result| {
-            world.after(before, Ev::End { at: who, work, run: number, result });
-        };
         match conduct {
             Conduct::Fails(left) if left > 0 => {
-                let kind = *[FailureKind::Retryable, FailureKind::Panicked, FailureKind::TimedOut]
-                    .choose(&mut self.rng)
-                    .expect("some");
-                end(self, Err(kind));
+                let kinds = [FailureKind::Retryable, FailureKind::Panicked, FailureKind::TimedOut];
+                (before, Some(Err(*kinds.choose(&mut self.rng).expect("some"))))
             }
-            Conduct::Unavailable(left) if left > 0 => end(self, Err(FailureKind::Unavailable)),
-            Conduct::AlwaysFails => end(self, Err(FailureKind::Retryable)),
-            Conduct::Fatal => end(self, Err(FailureKind::Fatal)),
-            Conduct::Poison => self.after(before, Ev::Die { at: who, work, run: number }),
+            Conduct::Unavailable(left) if left > 0 => (before, Some(Err(FailureKind::Unavailable))),
+            Conduct::AlwaysFails => (before, Some(Err(FailureKind::Retryable))),
+            Conduct::Fatal => (before, Some(Err(FailureKind::Fatal))),
+            Conduct::Poison => {
+                self.after(before, Ev::Die { at, work, run });
+                (before, None)
+            }
             _ => {
                 if conduct == Conduct::Slow {
-                    before = self.within(5 * LEASE / 2);
+                    before = begins + self.within(5 * LEASE / 2);
                 }
                 let after = self.within(self.plan.handling / 4);
-                self.after(before, Ev::Effect { at: who, work, run: number });
-                self.after(before + after, Ev::End { at: who, work, run: number, result: Ok(()) });
+                self.after(before, Ev::Effect { at, work, run });
+                (before + after, Some(Ok(())))
             }
         }
+    }
+
+    /// A process ends by what it handles.
+    pub(super) fn die(&mut self, at: usize, work: WorkId, number: u64) {
+        if !self.is_running(at, work, number) {
+            return;
+        }
+        self.say(|_| format!("w{at} dies of its record"));
+        if let Some(What::Id(id)) = self.workers[at].runs.get(&work).map(|run| run.what) {
+            let limit = self.plan.config.max_attempts;
+            let fate = self.facts.fate(id);
+            fate.deaths += 1;
+            // The first start is not counted; a store that lost its data begins anew.
+            if fate.deaths > (limit + 1) * (1 + fate.losses as u32) {
+                let fate = format!("{fate:?}");
+                self.fail(format!("I10: {id} took more processes down than {limit} attempts allow: {fate}"));
+            }
+        }
+        self.crash(at);
     }
 
     pub(super) fn is_running(&self, at: usize, work: WorkId, number: u64) -> bool {
@@ -112,7 +157,13 @@ impl World {
             return;
         }
         run.ended = true;
-        let what = run.what;
+        let (what, call) = (run.what, run.call);
+        if let Some(left) = self.workers[at].calls.get_mut(&call) {
+            *left -= 1;
+            if *left == 0 {
+                self.workers[at].calls.remove(&call);
+            }
+        }
         if let (What::Id(id), Err(_)) = (what, result) {
             match &mut self.conduct[usize::from(id)] {
                 Conduct::Fails(left) | Conduct::Unavailable(left) => *left = left.saturating_sub(1),
@@ -127,13 +178,10 @@ impl World {
         if result.is_err() || !matches!(what, What::Id(_)) {
             self.workers[at].runs.remove(&work);
         }
-        if result.is_ok() && !matches!(what, What::Id(_)) {
-            self.workers[at].settled += 1;
-        }
         self.step(at, Event::Handled { work, result });
     }
 }
 
 fn fate_of(world: &World, id: Id) -> String {
-    format!("{:?}", world.facts.fates.get(&id))
+    format!("{:?}", world.facts.of(id))
 }

@@ -63,6 +63,13 @@ pub(super) enum Ev {
         run: u64,
         result: Result<(), FailureKind>,
     },
+    /// A copy of a record reaches its topic; if it `dies`, its process ends before it hears of that.
+    Copy {
+        from: usize,
+        partition: usize,
+        index: usize,
+        dies: bool,
+    },
     Die {
         at: usize,
         work: WorkId,

@@ -7,11 +7,13 @@
 mod call;
 mod check;
 mod client;
+mod copies;
 mod eyes;
 mod facts;
 mod group;
 mod handlers;
 mod happening;
+mod lanes;
 mod plan;
 mod planted;
 mod process;
@@ -22,6 +24,7 @@ mod wire;
 mod worker;
 mod world;
 
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -82,7 +85,11 @@ fn simulation() {
                             total.0 += counts;
                             total.2.push(steps);
                         }
-                        Err(failure) => total.lock().1.push((seed, failure)),
+                        Err(failure) => {
+                            // At once, past the harness, which keeps what a test prints until its end.
+                            let _ = writeln!(std::io::stderr(), "HAPAX_SIM_SEED={seed}: {}", failure.trim());
+                            total.lock().1.push((seed, failure));
+                        }
                     }
                 }
             });

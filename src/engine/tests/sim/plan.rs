@@ -4,7 +4,8 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedMutRandom, IndexedRandom, SliceRandom};
 
-use super::super::super::EngineConfig;
+use super::super::super::{EngineConfig, Order};
+use super::lanes::lay_lanes;
 use super::store::Id;
 use crate::record::{Offset, Record, TopicPartition};
 use std::time::Duration;
@@ -17,12 +18,12 @@ pub(super) const HEAL: u64 = 2500 * MS;
 pub(super) const MAX_ATTEMPTS: u32 = 7;
 
 /// What a record is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum What {
     Id(Id),
     /// No ID; handled all the same.
     Process,
-    /// No ID; stops its partition.
+    /// No ID; goes to the dead-letter topic, or stops its partition where there is none.
     Missing,
 }
 
@@ -31,6 +32,8 @@ pub(super) struct Entry {
     pub(super) offset: Offset,
     pub(super) what: What,
     pub(super) record: Record,
+    /// Those of one partition with the same number are handled one after the other.
+    pub(super) lane: usize,
     /// When the producer sends it.
     pub(super) at: u64,
 }
@@ -51,8 +54,8 @@ pub(super) enum Conduct {
 }
 
 impl Conduct {
-    /// Whether its partition stops.
-    pub(super) fn stops(self) -> bool {
+    /// Whether it is given up: by a dead letter, or by a stop of its partition where there is no topic for one.
+    pub(super) fn is_given_up(self) -> bool {
         matches!(self, Self::AlwaysFails | Self::Fatal | Self::Poison)
     }
 }
@@ -125,6 +128,8 @@ impl Plan {
         if tangled {
             tangle(rng, &mut log, &mut conduct);
         }
+        let (order, max_exposed) = (draw_order(rng), *[1, 2, 4, 256].choose(rng).expect("some"));
+        lay_lanes(rng, order, tangled, &mut log);
         let poisoned = conduct.contains(&Conduct::Poison);
         let count = if poisoned { 3 } else { rng.random_range(3..=6) };
         let faults = (0..count).map(|_| (rng.random_range(10 * MS..HEAL - 500 * MS), draw_fault(rng))).collect();
@@ -137,7 +142,14 @@ impl Plan {
             max_attempts: MAX_ATTEMPTS,
             backoff_first: Duration::from_millis(10),
             backoff_cap: Duration::from_millis(200),
-            max_exposed: *[1, 2, 4, 256].choose(rng).expect("some"),
+            order,
+            concurrency: *[1, 2, 64].choose(rng).expect("some"),
+            partition_concurrency: *[None, None, Some(1), Some(2)].choose(rng).expect("some"),
+            batch: max_exposed.min(*[1, 1, 1, 2, 3].choose(rng).expect("some")),
+            dead_letter: rng.random_ratio(1, 3),
+            // Logs are short: the limit has tests of its own.
+            dead_letter_share: 1.0,
+            max_exposed,
             max_in_flight: *[4, 10, 1000].choose(rng).expect("some"),
             max_claims_ahead: *[0, 1, 4, 64].choose(rng).expect("some"),
             commit_interval: Duration::from_millis(*[10, 100].choose(rng).expect("some")),
@@ -163,16 +175,13 @@ impl Plan {
             cache: rng.random_ratio(1, 3),
         }
     }
+}
 
-    /// The index in a partition's log at which committing has to end.
-    pub(super) fn end(&self, partition: usize) -> usize {
-        let log = &self.log[partition];
-        let stops = |entry: &Entry| match entry.what {
-            What::Id(id) => self.conduct[usize::from(id)].stops(),
-            What::Process => false,
-            What::Missing => true,
-        };
-        log.iter().position(stops).unwrap_or(log.len())
+fn draw_order(rng: &mut StdRng) -> Order {
+    match rng.random_range(0..10) {
+        0..5 => Order::Partition,
+        5..8 => Order::Key,
+        _ => Order::Unordered,
     }
 }
 
@@ -261,7 +270,7 @@ fn entries(rng: &mut StdRng, partition: usize, sequence: Vec<What>) -> Vec<Entry
         .map(|what| {
             offset += if rng.random_ratio(1, 12) { rng.random_range(2..5) } else { 1 };
             at += rng.random_range(0..=gap);
-            Entry { offset, what, record: Record::builder(partition.clone(), offset).payload("p").build(), at }
+            Entry { offset, what, record: Record::builder(partition.clone(), offset).payload("p").build(), lane: 0, at }
         })
         .collect()
 }
@@ -286,6 +295,7 @@ fn tangle(rng: &mut StdRng, log: &mut [Vec<Entry>], conduct: &mut [Conduct]) {
             offset: offset as Offset,
             what: What::Id(*id),
             record: Record::builder(partition.clone(), offset as Offset).payload("p").build(),
+            lane: 0,
             at: *at,
         });
         lane.splice(0..0, heads);

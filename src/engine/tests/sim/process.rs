@@ -97,9 +97,15 @@ impl World {
         let runs = std::mem::take(&mut worker.runs);
         let mut exposed = 0;
         for run in runs.into_values().filter(|run| run.effect) {
-            exposed += 1;
+            exposed += usize::from(!run.copy);
             if let What::Id(id) = run.what {
-                self.facts.fate(id).crashes += 1;
+                self.facts.fate(id).crashes += usize::from(!run.copy);
+                self.facts.fate(id).copied_again += usize::from(run.copy);
+            }
+        }
+        for copy in std::mem::take(&mut self.workers[who].copies).into_values() {
+            if let What::Id(id) = copy.what {
+                self.facts.fate(id).copied_again += 1;
             }
         }
         if exposed > 0 {
@@ -144,15 +150,15 @@ impl World {
     }
 
     pub(super) fn arrivals(&self, to: usize, partition: usize, from: usize, count: usize) -> Vec<Arrival> {
+        let no_id = |record: &Record| Box::new(NoMessageId { origin: record.origin(), problem: IdProblem::Empty });
         let identify = |what: What, record: &Record| match what {
             What::Id(id) if self.plan.cache && self.workers[to].cache.contains(&id) => {
                 Identified::Cached(fingerprint(id))
             }
             What::Id(id) => Identified::Id { fingerprint: fingerprint(id), message: None },
             What::Process => Identified::Process,
-            What::Missing => {
-                Identified::Stop(Box::new(NoMessageId { origin: record.origin(), problem: IdProblem::Empty }))
-            }
+            What::Missing if self.plan.config.dead_letter => Identified::DeadLetter(no_id(record)),
+            What::Missing => Identified::Stop(no_id(record)),
         };
         self.plan.log[partition][from..from + count]
             .iter()
@@ -163,7 +169,10 @@ impl World {
     pub(super) fn finished(&mut self, who: usize) {
         let worker = &self.workers[who];
         let over = worker.shutting_down.is_some_and(|deadline| worker.local(self.now) >= worker.local(deadline));
-        let busy = !worker.runs.is_empty() || !worker.asked.is_empty() || worker.is_releasing(self.now, |_| true);
+        let busy = !worker.runs.is_empty()
+            || !worker.copies.is_empty()
+            || !worker.asked.is_empty()
+            || worker.is_releasing(self.now, |_| true);
         if !over && busy {
             self.fail(format!("I8: w{who} finished although something was under way"));
         }

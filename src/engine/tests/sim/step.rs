@@ -2,7 +2,7 @@
 
 use rand::Rng;
 
-use super::super::super::{Action, Assignment, Event, Start};
+use super::super::super::{Action, Assignment, Event};
 use super::call::Ask;
 use super::eyes::Seen;
 use super::facts::Sometimes;
@@ -11,6 +11,7 @@ use super::store::id_of;
 use super::worker::Answer;
 use super::world::{Ev, World};
 use crate::observe::FailureKind;
+use crate::record::Offset;
 use crate::store::{ClaimOutcome, RenewOutcome, Token, Verdict};
 
 impl World {
@@ -28,9 +29,9 @@ impl World {
                         match outcome {
                             ClaimOutcome::Claimed { .. } => {
                                 asked.answer = Answer::Held;
-                                let (partition, offset) = (asked.partition, asked.offset);
-                                if worker.parked.get(&partition) == Some(&offset) {
-                                    worker.parked.remove(&partition);
+                                let (lane, offset) = ((asked.partition, asked.lane), asked.offset);
+                                if worker.parked.get(&lane) == Some(&offset) {
+                                    worker.parked.remove(&lane);
                                 }
                             }
                             _ => {
@@ -80,6 +81,10 @@ impl World {
             }
             Event::Released { token, result: Ok(_) } => {
                 worker.releasing.remove(token);
+                self.step(to, event);
+            }
+            Event::Published { work, result } => {
+                self.copy_answered(to, *work, result.is_ok());
                 self.step(to, event);
             }
             _ => self.step(to, event),
@@ -132,45 +137,51 @@ impl World {
         match seen {
             Seen::Delivered(count) => worker.delivered += count,
             Seen::Duplicate(partition, offset) => {
-                worker.settled += 1;
                 self.check_duplicate(who, partition, offset);
-                let worker = &mut self.workers[who];
                 if token.is_some() {
                     self.counts.reached(Sometimes::SettledByTwin);
                 }
-                if worker.parked.get(&partition) == Some(&offset) {
-                    worker.parked.remove(&partition);
+                let lane = self.lane_of(partition, offset);
+                let worker = &mut self.workers[who];
+                if worker.parked.get(&lane) == Some(&offset) {
+                    worker.parked.remove(&lane);
                 }
             }
             Seen::Park(partition, offset) => {
-                if worker.parked.insert(partition, offset) != Some(offset) {
-                    worker.just_parked.push(partition);
+                let lane = self.lane_of(partition, offset);
+                let worker = &mut self.workers[who];
+                if worker.parked.insert(lane, offset) != Some(offset) {
+                    worker.just_parked.push(lane);
                 }
             }
-            Seen::Handled => {}
-            Seen::Complete(verdict) => {
+            Seen::Complete(verdict) => self.check_verdict(who, verdict, token),
+            Seen::Settle(partition, offset, outcome) => {
                 worker.settled += 1;
-                self.check_verdict(who, verdict, token);
+                self.check_settled(who, partition, offset, outcome);
             }
             Seen::Stop(partition, offset, reason) => {
                 worker.dropped = true;
-                worker.parked.remove(&partition);
+                worker.forget_parked(partition);
                 self.stopped.insert(partition as usize);
-                let log = &self.plan.log[partition as usize];
-                let index = log.iter().position(|entry| entry.offset == offset);
+                let index = self.plan.index_of(partition as usize, offset);
                 if reason.contains("and more") {
                     self.counts.reached(Sometimes::Condemned);
                 }
-                if index != Some(self.plan.end(partition as usize)) {
+                if !self.plan.may_stop(partition as usize, index) {
                     self.fail(format!("I10: w{who} stopped {partition} at an innocent record, {offset}: {reason}"));
                 }
             }
         }
     }
 
+    fn lane_of(&self, partition: i32, offset: Offset) -> (i32, usize) {
+        let partition_index = partition as usize;
+        (partition, self.plan.log[partition_index][self.plan.index_of(partition_index, offset)].lane)
+    }
+
     pub(super) fn check_verdict(&mut self, who: usize, verdict: Verdict, token: Option<Token>) {
         let Some(token) = token else { return };
-        let Some(fate) = self.facts.fates.values().find(|fate| fate.completed_by.contains(&token)) else { return };
+        let Some(fate) = self.facts.fates().find(|fate| fate.completed_by.contains(&token)) else { return };
         let others = fate.completed_by.iter().position(|other| *other == token) != Some(0);
         if verdict == Verdict::First && others && fate.losses == 0 && !fate.late {
             self.fail(format!("I3: w{who} hides that its effect was the second one"));
@@ -186,10 +197,8 @@ impl World {
                 let (id, token) = (id_of(&claim.lease), claim.lease.token);
                 self.ask(who, id, token, Ask::Claim { work, takes_over: claim.takes_over, sent_at });
             }
-            Action::Start(Start { work, record, attempt }) => self.start(who, work, &record, attempt),
-            Action::StartBatch(starts) => {
-                starts.into_iter().for_each(|each| self.start(who, each.work, &each.record, each.attempt));
-            }
+            Action::Start(start) => self.start(who, &[start]),
+            Action::StartBatch(starts) => self.start(who, &starts),
             Action::Cancel { work } => {
                 if let Some(run) = self.workers[who].runs.get(&work)
                     && !run.effect
@@ -241,7 +250,7 @@ impl World {
                 let delay = self.within(2 * MS);
                 self.tell_source(who, delay, Ev::RevokeDone { from: who, assignments });
             }
-            Action::Publish { .. } => self.fail(format!("w{who} sends a copy, and there is no topic for one")),
+            Action::Publish { work, record, to, .. } => self.publish(who, work, &record, &to),
             Action::Finished => self.finished(who),
         }
     }

@@ -126,11 +126,12 @@ impl World {
         if !troubled {
             return self.fail(format!("I5: the lease of {id} ran out although w{} was able to renew it", fact.worker));
         }
+        self.facts.fate(id).copied_again += 1;
         let started = self.workers[fact.worker].runs.values_mut().find(|run| run.what == What::Id(id));
         if let Some(run) = started {
             // Excused is the effect of this very run, not of one that is started afterwards.
             run.overrun = !run.effect;
-            self.facts.fates.entry(id).or_default().overruns += usize::from(run.effect);
+            self.facts.fate(id).overruns += usize::from(run.effect);
             self.counts.reached(Sometimes::Overrun);
         }
     }

@@ -32,11 +32,25 @@ pub(super) struct Run {
     pub(super) assignment: Assignment,
     /// Tells events of this run from those of an earlier one.
     pub(super) number: u64,
+    /// The call that it is part of.
+    pub(super) call: u64,
+    /// Its effect happened, or its copy was delivered.
     pub(super) effect: bool,
+    /// What happened is the delivery of a copy.
+    pub(super) copy: bool,
     pub(super) ended: bool,
     /// Whether its lease was taken over before its effect.
     pub(super) overrun: bool,
     pub(super) alone: bool,
+}
+
+/// A copy of a record that was sent and not answered yet.
+#[derive(Debug)]
+pub(super) struct Copy {
+    pub(super) what: What,
+    pub(super) partition: usize,
+    pub(super) index: usize,
+    pub(super) assignment: Assignment,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +65,7 @@ pub(super) enum Answer {
 pub(super) struct Asked {
     pub(super) assignment: Assignment,
     pub(super) partition: i32,
+    pub(super) lane: usize,
     pub(super) offset: Offset,
     pub(super) answer: Answer,
     pub(super) was_unknown: bool,
@@ -72,15 +87,18 @@ pub(super) struct Worker {
     pub(super) read_at: u64,
     pub(super) owned: BTreeMap<usize, Owned>,
     pub(super) runs: HashMap<WorkId, Run>,
+    /// Of each call of the handler under way, how many of its records have not ended.
+    pub(super) calls: HashMap<u64, usize>,
+    pub(super) copies: HashMap<WorkId, Copy>,
     pub(super) asked: HashMap<Token, Asked>,
     pub(super) token_of: HashMap<WorkId, Token>,
     pub(super) released: HashSet<Token>,
     /// Releases under way, and since when: after a lease there is nothing left to release.
     pub(super) releasing: HashMap<Token, (Assignment, u64)>,
-    /// Heads that are parked, by partition.
-    pub(super) parked: HashMap<i32, Offset>,
+    /// Heads that are parked, by partition and lane.
+    pub(super) parked: HashMap<(i32, usize), Offset>,
     /// Those that were parked in this very step: what it did before that is not behind them.
-    pub(super) just_parked: Vec<i32>,
+    pub(super) just_parked: Vec<(i32, usize)>,
     /// Assignments that must not be committed any more.
     pub(super) closed: HashSet<Assignment>,
     /// The last commit sent of each assignment, and whether it was refused.
@@ -121,6 +139,8 @@ impl Worker {
             read_at: 0,
             owned: BTreeMap::new(),
             runs: HashMap::new(),
+            calls: HashMap::new(),
+            copies: HashMap::new(),
             asked: HashMap::new(),
             token_of: HashMap::new(),
             released: HashSet::new(),
@@ -155,9 +175,14 @@ impl Worker {
         (at.as_micros() as f64 / self.rate).ceil() as u64 + 1
     }
 
-    /// Whether a handler started under this token and is not acknowledged yet.
+    /// Whether a handler started under this token, or a copy was sent, and is not acknowledged yet.
     pub(super) fn runs_under(&self, token: &Token) -> bool {
-        self.runs.keys().any(|work| self.token_of.get(work) == Some(token))
+        self.runs.keys().chain(self.copies.keys()).any(|work| self.token_of.get(work) == Some(token))
+    }
+
+    /// Forgets the heads of a partition that were parked.
+    pub(super) fn forget_parked(&mut self, partition: i32) {
+        self.parked.retain(|(parked, _), _| *parked != partition);
     }
 
     /// Whether a release is under way of an assignment that matches; a worker whose clock is fast gives it up earlier.

@@ -63,6 +63,7 @@ impl World {
         let mut rng = StdRng::seed_from_u64(seed);
         let plan = Plan::draw(&mut rng);
         let group = Group::new(&plan);
+        let facts = Facts::new(plan.log.len(), plan.conduct.len());
         let mut world = Self {
             conduct: plan.conduct.clone(),
             group,
@@ -79,7 +80,7 @@ impl World {
             store_down: false,
             store_full: false,
             workers: Vec::new(),
-            facts: Facts::default(),
+            facts,
             counts: Counts::default(),
             steps: 0,
             happened: 0,
@@ -88,10 +89,17 @@ impl World {
             failure: None,
             trace: traced.then(Vec::new),
         };
-        world.say(|world| format!("{:#?}", world.plan.conduct));
+        world.say(|world| format!("{:?}", world.plan.config));
+        world.say(|world| {
+            let all = world.plan.conduct.iter().enumerate().filter(|(_, conduct)| **conduct != Conduct::Good);
+            format!("all are good but {:?}", all.collect::<Vec<_>>())
+        });
         world.say(|world| {
             let what = |log: &Vec<super::plan::Entry>| {
-                log.iter().map(|entry| format!("{}:{:?}", entry.offset, entry.what)).collect::<Vec<_>>().join(" ")
+                log.iter()
+                    .map(|entry| format!("{}:{:?}/{}", entry.offset, entry.what, entry.lane))
+                    .collect::<Vec<_>>()
+                    .join(" ")
             };
             world.plan.log.iter().map(what).collect::<Vec<_>>().join("\n")
         });
@@ -203,9 +211,9 @@ impl World {
     fn is_complete(&self) -> bool {
         (0..self.plan.log.len()).all(|partition| {
             let (log, end) = (&self.plan.log[partition], self.plan.end(partition));
-            let committed = self.group.committed[partition];
+            let (committed, most) = (self.group.committed[partition], self.plan.must_be_handled(partition));
             // What lies between is a gap.
-            let handled = end == 0 || committed > log[end - 1].offset;
+            let handled = most == 0 || committed > log[most - 1].offset;
             handled && (end == log.len() || self.stopped.contains(&partition))
         })
     }
@@ -217,7 +225,7 @@ impl World {
             Ev::Delete { id } => {
                 if !self.store_down {
                     self.say(|_| format!("store deletes the lease of {id}"));
-                    let lost = self.facts.fates.get(&id).is_some_and(|fate| fate.losses > 0);
+                    let lost = self.facts.of(id).losses > 0;
                     if lost && self.server.holder(id, self.now).is_some() && !self.server.done.knows(id) {
                         // The done mark, for which it is deleted, was lost meanwhile: whose lease this is loses it, too.
                         self.facts.fate(id).losses += 1;
@@ -245,7 +253,7 @@ impl World {
                         fetched: false,
                     };
                     self.workers[to].owned.insert(partition, owned);
-                    self.workers[to].parked.remove(&(partition as i32));
+                    self.workers[to].forget_parked(partition as i32);
                     assignments.push(assignment);
                 }
                 self.step(to, Event::Assigned(assignments));
@@ -280,12 +288,8 @@ impl World {
             }
             Ev::Effect { at, work, run } => self.effect(at, work, run),
             Ev::End { at, work, run, result } => self.end(at, work, run, result),
-            Ev::Die { at, work, run } => {
-                if self.is_running(at, work, run) {
-                    self.say(|_| format!("w{at} dies of its record"));
-                    self.crash(at);
-                }
-            }
+            Ev::Die { at, work, run } => self.die(at, work, run),
+            Ev::Copy { from, partition, index, dies } => self.copied(from, partition, index, dies),
             Ev::Tick { at } => {
                 if self.workers[at].tick_at.is_some_and(|due| due <= self.now) {
                     self.workers[at].tick_at = None;
