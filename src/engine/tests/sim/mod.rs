@@ -87,7 +87,7 @@ fn simulation() {
                         }
                         Err(failure) => {
                             // At once, past the harness, which keeps what a test prints until its end.
-                            let _ = writeln!(std::io::stderr(), "HAPAX_SIM_SEED={seed}: {}", failure.trim());
+                            drop(writeln!(std::io::stderr(), "HAPAX_SIM_SEED={seed}: {}", failure.trim()));
                             total.lock().1.push((seed, failure));
                         }
                     }

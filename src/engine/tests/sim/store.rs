@@ -142,11 +142,12 @@ impl Server {
         }
     }
 
-    /// Forgets everything, as a store restarted without its data does; returns whatever was known.
+    /// Forgets everything, as a store restarted without its data does; returns whose done mark and whose lease were lost:
+    /// an ID twice that had both, for each can repeat its effect once.
     pub(super) fn lose(&mut self) -> Vec<Id> {
         let done = self.done.lose();
-        let known =
-            (0..IDS).filter(|id| done & (1 << id) != 0 || self.held[*id].is_some()).map(|id| id as Id).collect();
+        let marked = (0..IDS).filter(|id| done & (1 << id) != 0);
+        let known = marked.chain((0..IDS).filter(|id| self.held[*id].is_some())).map(|id| id as Id).collect();
         self.held = [None; IDS];
         known
     }
