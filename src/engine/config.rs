@@ -136,7 +136,7 @@ impl EngineConfig {
         if self.backoff_cap > LONGEST_TIME {
             refuse("backoff_cap", "must be at most a day");
         }
-        if self.batch > self.max_exposed {
+        if self.batch > self.max_exposed.max(1) {
             refuse("batch", "must not be greater than max_exposed, or no batch could ever be full");
         }
         if self.stall_after.is_zero() || self.stall_after > LONGEST_TIME {

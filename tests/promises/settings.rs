@@ -136,7 +136,7 @@ fn all_mistakes_are_reported_at_once() {
         &[
             ("namespace", "1 to 64"),
             ("enable.auto.commit", "`false`"),
-            ("auto.offset.reset", "`error`"),
+            ("auto.offset.reset", "offset_lost"),
             ("fetch.mim.bytes", "no such"),
             ("drain_limit", "half"),
             ("max_attempts", "2"),

@@ -176,7 +176,8 @@ async fn a_topic_that_is_created_anew_is_read_from_its_beginning() {
         let ledger = group.crowd.ledger();
         ledger.check_complete(90 + records);
         assert_eq!(ledger.check_repeats(&Deaths::new(), 0), 0);
-        assert_eq!(ledger.count("member", Kind::Duplicate), 10);
+        // Those, and what a partition that changed hands meanwhile delivered again.
+        assert!(ledger.count("member", Kind::Duplicate) >= 10);
     };
     tokio::join!(anew(20), anew(200));
 }

@@ -185,7 +185,8 @@ impl Model {
                 let next = match attempts {
                     // A takeover that never started leaves the lease run out, as it was.
                     None if suspect => Self::Held { token: NOBODY, attempts: held - 1, suspect, live: false },
-                    attempts => match attempts.unwrap_or(held) {
+                    // What the claim found is never lowered.
+                    attempts => match attempts.unwrap_or(0).max(held - u32::from(suspect)) {
                         0 => Self::Absent,
                         attempts => Self::Idle { attempts },
                     },
