@@ -1,4 +1,5 @@
-//! Calls of the handler: each runs as a task of its own, so that a slow or a busy one holds up nobody else.
+//! Calls of the handler: each runs as a task of its own, so that a slow or a busy one holds up nobody else; one that ends
+//! at its first poll needs none (`inline`).
 
 use std::collections::HashMap;
 use std::future::Future;
