@@ -154,7 +154,7 @@ impl EngineConfig {
         if !(self.dead_letter_share > 0.0 && self.dead_letter_share <= 1.0) {
             refuse("dead_letter_share", "must be more than 0 and at most 1, which switches the limit off");
         }
-        if self.retry_steps >= self.max_attempts {
+        if self.retry_steps > 0 && self.retry_steps >= self.max_attempts {
             refuse("max_attempts", "must be greater than the number of retry topics, or the last is never reached");
         }
         // What failed is handled after what lies behind it. Whoever asked for an order must not lose it unawares.
