@@ -110,7 +110,7 @@ impl<C: Call> Driver<C> {
         }
     }
 
-    /// Runs until the engine has finished after `shutdown`, or the source failed for good.
+    /// Runs until the engine has finished after `drain` or `at_once`, or the source failed for good.
     pub(super) async fn run(
         mut self,
         mut events: SourceEvents,
