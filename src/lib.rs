@@ -22,6 +22,7 @@
 //! * To wrap a handler: `consumer::Consumer` (feature `kafka`).
 //! * To wrap a loop of your own, or another broker: [`dedup::Deduplicator`]. A tower stack: [`dedup::DedupLayer`].
 //! * To choose where IDs come from: [`id`].
+//! * To run it beside a program in any language: `sidecar`, the binary `hapax`.
 //! * To write a store: [`store::Store`].
 //! * To watch it: [`docs::metrics`], then [`telemetry`].
 //! * To change the engine: [`docs::design`], then [`engine`].
@@ -49,6 +50,8 @@ pub mod id;
 pub mod kafka;
 pub mod observe;
 pub mod record;
+#[cfg(feature = "sidecar")]
+pub mod sidecar;
 pub mod store;
 pub mod telemetry;
 

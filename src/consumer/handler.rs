@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
@@ -101,33 +102,41 @@ where
 pub struct Failure {
     kind: FailureKind,
     source: Box<dyn Error + Send + Sync>,
+    after: Option<Duration>,
 }
 
 impl Failure {
     /// Try again, with back-off, up to the limit of attempts.
     pub fn retryable(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { kind: FailureKind::Retryable, source: error.into() }
+        Self { kind: FailureKind::Retryable, source: error.into(), after: None }
     }
 
     /// Do not try again: the record can never be handled as it is.
     pub fn fatal(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { kind: FailureKind::Fatal, source: error.into() }
+        Self { kind: FailureKind::Fatal, source: error.into(), after: None }
     }
 
     /// What the handler needs is away: pause and try again, without counting an attempt.
     pub fn unavailable(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { kind: FailureKind::Unavailable, source: error.into() }
+        Self { kind: FailureKind::Unavailable, source: error.into(), after: None }
     }
 
     /// Skip the record, for that reason: its ID is recorded as done, so that its duplicates are dropped too, and the
     /// partition goes on. For a record that the handler understands and does not want; whatever else fails belongs to
     /// [`retryable`](Self::retryable) or [`fatal`](Self::fatal), or the message is lost.
     pub fn skip(reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { kind: FailureKind::Skip, source: reason.into() }
+        Self { kind: FailureKind::Skip, source: reason.into(), after: None }
     }
 
     pub(super) fn of_kind(kind: FailureKind, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { kind, source: error.into() }
+        Self { kind, source: error.into(), after: None }
+    }
+
+    /// Not before that time has passed, as a `Retry-After` asks for. The back-off may take longer.
+    #[must_use]
+    pub fn after(mut self, delay: Duration) -> Self {
+        self.after = Some(delay);
+        self
     }
 
     /// What follows.
@@ -189,6 +198,10 @@ impl fmt::Display for Failure {
 
 impl fmt::Debug for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Failure").field("kind", &self.kind).field("source", &self.source).finish()
+        f.debug_struct("Failure")
+            .field("kind", &self.kind)
+            .field("source", &self.source)
+            .field("after", &self.after)
+            .finish()
     }
 }

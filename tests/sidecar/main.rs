@@ -1,0 +1,15 @@
+//! The sidecar and its command line, against real services and scripted applications.
+//!
+//! One binary beside that of the promises, so that neither has to wait for the other to compile. Services, processes and
+//! networks come from the same harness ([`common`]).
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test says by panicking what is wrong"
+)]
+#![allow(unreachable_pub, reason = "nothing is exported from a test binary; `pub` marks what a module offers")]
+
+#[path = "../promises/common/mod.rs"]
+mod common;
