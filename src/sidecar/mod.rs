@@ -7,6 +7,7 @@
 //! | what it can be told, and how | [`settings`] |
 //! | delivery by HTTP POST to an application | [`push`] |
 //! | claims for a loop in another process | [`pull`] |
+//! | log lines and traces | [`telemetry`] |
 //! | listeners, and who may call them | [`listen`] |
 
 pub mod listen;
@@ -14,6 +15,7 @@ pub mod pull;
 pub mod push;
 mod secret;
 pub mod settings;
+pub mod telemetry;
 
 pub use secret::{Secret, TokenSource};
 pub use settings::Settings;
