@@ -62,12 +62,14 @@ mod owned;
 mod policy;
 mod poller;
 mod publisher;
+mod range;
 mod rebalance;
 mod scope;
 mod settings;
 mod silence;
 mod source;
 mod start;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod thread;
@@ -75,7 +77,9 @@ mod thread;
 pub use error::SourceError;
 pub use policy::{GroupProtocol, OffsetLost, StartAt};
 pub use publisher::{Outgoing, PublishError, Publisher};
+pub use range::Range;
 pub use settings::{
     DEFAULT_ASSIGNMENT_STRATEGY, DEFAULT_DRAIN_LIMIT, DEFAULT_MAX_POLL_INTERVAL, DEFAULT_START_LIMIT, KafkaSettings,
 };
 pub use source::{Batch, Source, SourceEvent, SourceEvents};
+pub use survey::{PartitionSurvey, Survey, TopicSurvey};

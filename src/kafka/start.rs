@@ -80,6 +80,23 @@ pub(super) fn check<'t>(
     Ok(())
 }
 
+/// Waits until any broker answers.
+pub(super) fn reach(client: &Client<Context>, poll: impl Fn(), settings: &KafkaSettings) -> Result<(), SourceError> {
+    let deadline = Instant::now() + settings.start_limit;
+    let mut last = None;
+    loop {
+        match client.fetch_metadata(None, ASK) {
+            Ok(_) => return Ok(()),
+            Err(error) => last = last_failure(client.context(), &poll)?.or(last).or(Some(reason_of(&error))),
+        }
+        if Instant::now() >= deadline {
+            let (brokers, limit) = (settings.brokers.clone(), settings.start_limit);
+            return Err(SourceError::Unreachable { brokers, limit, last });
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
 fn ask(client: &Client<Context>, topic: &str) -> Answer {
     match client.fetch_metadata(Some(topic), ASK) {
         Ok(metadata) => read(&metadata, topic),

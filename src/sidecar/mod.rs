@@ -11,6 +11,7 @@
 //! | listeners, and who may call them | [`listen`] |
 
 pub mod listen;
+pub mod naming;
 pub mod pull;
 pub mod push;
 mod secret;

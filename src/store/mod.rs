@@ -40,7 +40,7 @@ mod verdict;
 use futures_util::future::BoxFuture;
 
 #[cfg(feature = "redis")]
-pub use self::redis::{DoneMode, Estimate, RedisStore, RedisStoreBuilder};
+pub use self::redis::{DoneMode, Estimate, Probe, RedisStore, RedisStoreBuilder};
 pub use cache::{Cached, DoneCache};
 pub use details::{DoneRecord, MessageDetails, PayloadHash};
 pub use error::{Cause, OpenError, StoreError};

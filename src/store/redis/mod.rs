@@ -34,6 +34,7 @@ mod groups;
 mod holding;
 mod layout;
 mod meta;
+mod probe;
 mod scripts;
 mod slices;
 mod value;
@@ -53,6 +54,7 @@ pub use self::done::DoneMode;
 use self::duplicates::Duplicates;
 pub use self::estimate::Estimate;
 use self::layout::Layout;
+pub use self::probe::Probe;
 use self::slices::{Expiries, Reader};
 use super::{
     Agreement, Answers, Claim, ClaimOutcome, Completion, CompletionOutcome, Lease, LeaseTerms, OpenError, Release,

@@ -337,7 +337,7 @@ impl Inner {
 }
 
 /// Seconds and microseconds, as milliseconds.
-fn read_time(reply: &Value) -> Option<u64> {
+pub(in crate::store::redis) fn read_time(reply: &Value) -> Option<u64> {
     let Value::Array(parts) = reply else { return None };
     let [seconds, micros] = parts.as_slice() else { return None };
     Some(number(seconds)? * 1000 + number(micros)? / 1000)
