@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::handler::{Attempt, BatchHandler, Failure, Handler};
 use super::inline::Pace;
 use crate::engine::{Start, WorkId};
+use crate::id::Fingerprint;
 use crate::observe::FailureKind;
 use crate::record::{Origin, Record};
 use crate::telemetry::Limiter;
@@ -138,19 +139,19 @@ impl<C: Call> Calls<C> {
         self.tasks.shutdown().await;
     }
 
-    fn attempt(&mut self, work: WorkId, number: u32) -> Attempt {
-        let lease_lost = CancellationToken::new();
-        self.leases.insert(work, lease_lost.clone());
-        Attempt { number, lease_lost }
+    fn attempt(&mut self, work: WorkId, number: u32, fingerprint: Option<Fingerprint>) -> Attempt {
+        let attempt = Attempt::new(number, fingerprint);
+        self.leases.insert(work, attempt.lease_lost.clone());
+        attempt
     }
 
     /// Calls the handler with one record; the answer where it has one at once.
     ///
     /// A handler that ends at its first poll needs no task, which costs more than such a handler. One that takes long
     /// to come to its first await would hold up everybody: see [`Pace`].
-    pub(super) fn start(&mut self, Start { work, record, attempt: number }: Start) -> Option<Answer> {
-        let lease_lost = CancellationToken::new();
-        let attempt = Attempt { number, lease_lost: lease_lost.clone() };
+    pub(super) fn start(&mut self, Start { work, record, attempt: number, fingerprint }: Start) -> Option<Answer> {
+        let attempt = Attempt::new(number, fingerprint);
+        let lease_lost = attempt.lease_lost.clone();
         let (handler, limit, log, origin) =
             (Arc::clone(&self.handler), self.limit, Arc::clone(&self.log), record.origin());
         // All that is the user's runs inside, the drop of a handler that took too long included: a task that panicked
@@ -182,9 +183,9 @@ impl<C: Call> Calls<C> {
     pub(super) fn start_batch(&mut self, starts: Vec<Start>) {
         let mut who = Vec::with_capacity(starts.len());
         let mut records = Vec::with_capacity(starts.len());
-        for Start { work, record, attempt: number } in starts {
+        for Start { work, record, attempt: number, fingerprint } in starts {
             who.push((work, record.origin(), number));
-            records.push((record, self.attempt(work, number)));
+            records.push((record, self.attempt(work, number, fingerprint)));
         }
         let (handler, limit, log) = (Arc::clone(&self.handler), self.limit, Arc::clone(&self.log));
         self.tasks.spawn(async move {

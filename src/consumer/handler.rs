@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
 use crate::dedup::DedupError;
+use crate::id::Fingerprint;
 use crate::observe::FailureKind;
 use crate::record::Record;
 
@@ -21,6 +22,16 @@ pub struct Attempt {
     /// Fires when the lease could not be renewed in time: another worker may take the record over. A handler that can
     /// still avoid its effect should then end with a failure; one that cannot should go on, its effect is recorded.
     pub lease_lost: CancellationToken,
+    /// The fingerprint of the record's ID: the same for all attempts, redeliveries and copies of a message, so a key
+    /// under which the effect can be made idempotent. `None` where the record is handled without an ID, by policy.
+    pub fingerprint: Option<Fingerprint>,
+}
+
+impl Attempt {
+    /// An attempt as the consumer makes them; for whoever calls a handler without one, as a test of it does.
+    pub fn new(number: u32, fingerprint: Option<Fingerprint>) -> Self {
+        Self { number, lease_lost: CancellationToken::new(), fingerprint }
+    }
 }
 
 /// A handler of records. An async closure `Fn(Record) -> Result<(), E>` is one, for any error `E`.

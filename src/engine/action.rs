@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::id::Fingerprint;
 use crate::record::{Offset, Record};
 use crate::store::{Claim, Completion, Lease, Release};
 
@@ -16,6 +17,8 @@ pub struct Start {
     pub record: Record,
     /// Which attempt this is, from 1, counted across crashes and processes.
     pub attempt: u32,
+    /// The fingerprint of its ID; `None` where it is handled without de-duplication, by policy.
+    pub fingerprint: Option<Fingerprint>,
 }
 
 /// Where a copy of a record goes.

@@ -152,10 +152,10 @@ impl Engine {
         work.cancelled = false;
         work.call = call;
         let attempt = work.counted + u32::from(work.hold.is_some_and(|hold| hold.suspect));
-        let record = work.record.clone();
+        let (record, fingerprint) = (work.record.clone(), work.fingerprint);
         self.enter(id, Stage::Running);
         self.started += 1;
-        let start = Start { work: id, record, attempt };
+        let start = Start { work: id, record, attempt, fingerprint };
         if batch == 1 {
             return self.out.push(Action::Start(start));
         }

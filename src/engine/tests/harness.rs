@@ -195,7 +195,7 @@ impl Bench {
         for action in actions {
             match action {
                 Action::Claim { work, claim } => self.claims.push(Asked { work, sent_at, what: claim }),
-                Action::Start(Start { work, record, attempt }) => self.running.push((work, record, attempt)),
+                Action::Start(Start { work, record, attempt, .. }) => self.running.push((work, record, attempt)),
                 Action::StartBatch(starts) => {
                     self.calls.push(starts.iter().map(|start| letter(&start.record)).collect());
                     self.running.extend(starts.into_iter().map(|start| (start.work, start.record, start.attempt)));

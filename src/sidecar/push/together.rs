@@ -1,0 +1,74 @@
+//! Many records in one request.
+
+use super::body::LONGEST_BODY;
+use super::exchange::{Answer, Wanted};
+use super::headers::Unfit;
+use super::outcome::Unsent;
+use super::push::Inner;
+use super::verdict::{Verdict, verdict};
+use super::{PushProtocol, batch, dapr};
+use crate::consumer::{Attempt, Failure};
+use crate::record::Record;
+
+/// What an answer may hold for each event, beside [`LONGEST_BODY`].
+const BODY_OF_EACH: usize = 512;
+
+type Handled = Result<(), Failure>;
+
+impl Inner {
+    /// Sends records together; an answer for each. One that cannot be sent does not keep the others from being sent.
+    pub(super) async fn many(&self, records: &[(Record, Attempt)]) -> Vec<Handled> {
+        let Some(first) = records.first() else { return Vec::new() };
+        let events: Vec<_> = records.iter().map(|(record, attempt)| self.writer.entry(record, attempt)).collect();
+        let fit: Vec<&[u8]> = events.iter().flatten().map(Vec::as_slice).collect();
+        let mut answers = match fit.is_empty() {
+            true => Vec::new(),
+            false => match self.send_together(first, &fit).await {
+                Ok(answer) => self.read(&answer, fit.len()),
+                Err(unsent) => fit.iter().map(|_| Err(unsent.clone().into())).collect(),
+            },
+        }
+        .into_iter();
+        let answer = |event: Result<Vec<u8>, Unfit>| match event {
+            Err(unfit) => Err(Failure::fatal(unfit)),
+            Ok(_) => answers.next().unwrap_or_else(|| Err(Failure::retryable("no answer for this event"))),
+        };
+        events.into_iter().map(answer).collect()
+    }
+
+    async fn send_together(&self, first: &(Record, Attempt), events: &[&[u8]]) -> Result<Answer, Unsent> {
+        self.outcomes.may_send()?;
+        let (headers, body) = self.writer.many(first, events);
+        let wanted = Wanted::Results(LONGEST_BODY + events.len() * BODY_OF_EACH);
+        self.exchange.send(headers, body, wanted).await.map_err(|fault| self.outcomes.no_answer(fault))
+    }
+
+    /// What an answer says about each of so many events.
+    fn read(&self, answer: &Answer, count: usize) -> Vec<Handled> {
+        let one = |verdict, status, said: &dyn Fn() -> String| {
+            self.outcomes.follows(verdict, status, answer.retry_after, said)
+        };
+        let all = |verdict, said: &dyn Fn() -> String| (0..count).map(|_| one(verdict, answer.status, said)).collect();
+        let by_status = verdict(self.protocol, answer.status, Some(b""));
+        if by_status != Verdict::Handled {
+            return all(by_status, &|| answer.said());
+        }
+        let Some(body) = &answer.body else {
+            return all(Verdict::Retry, &|| "its answer is too long, or did not come to its end".to_owned());
+        };
+        match self.protocol {
+            PushProtocol::Http => match batch::results(body, count) {
+                Ok(None) => all(Verdict::Handled, &String::new),
+                Ok(Some(results)) => {
+                    results.iter().map(|said| one(said.verdict, said.status, &|| said.text.clone())).collect()
+                }
+                Err(problem) => all(Verdict::Retry, &|| problem.to_owned()),
+            },
+            PushProtocol::Dapr => {
+                let said = || "it asks for another attempt, or does not name this event".to_owned();
+                let verdicts = dapr::bulk_verdicts(body, count);
+                verdicts.into_iter().map(|verdict| one(verdict, answer.status, &said)).collect()
+            }
+        }
+    }
+}

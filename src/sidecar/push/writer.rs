@@ -1,0 +1,120 @@
+//! Requests: what is written for a record, or for many.
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::event::{self, Content, Defaults};
+use super::headers::{self, Made, Unfit};
+use super::{PushFormat, PushProtocol, PushSettings, batch, dapr, structured};
+use crate::consumer::Attempt;
+use crate::error::Problem;
+use crate::record::Record;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const ATTEMPT: HeaderName = HeaderName::from_static("hapax-attempt");
+
+/// Writes requests as the settings say.
+#[derive(Debug)]
+pub(super) struct Writer {
+    binary: bool,
+    protocol: PushProtocol,
+    defaults: Defaults,
+    rules: Vec<(String, HeaderName)>,
+}
+
+impl Writer {
+    /// # Errors
+    ///
+    /// The first setting that cannot be used.
+    pub(super) fn new(settings: &PushSettings) -> Result<Self, Problem> {
+        if settings.event_type.is_empty() {
+            return Err(Problem::new("HAPAX_PUSH_TYPE", "is empty; events need a type"));
+        }
+        if settings.source.as_ref().is_some_and(String::is_empty) {
+            return Err(Problem::new("HAPAX_PUSH_SOURCE", "is empty; leave it away for /kafka/<topic>"));
+        }
+        if settings.content_type.is_empty() || HeaderValue::from_str(&settings.content_type).is_err() {
+            return Err(Problem::new("HAPAX_PUSH_CONTENT_TYPE", "is not a media type, as application/json is"));
+        }
+        Ok(Self {
+            binary: settings.protocol == PushProtocol::Http && settings.format == PushFormat::Binary,
+            protocol: settings.protocol,
+            defaults: Defaults {
+                source: settings.source.clone(),
+                event_type: settings.event_type.clone(),
+                content_type: settings.content_type.clone(),
+            },
+            rules: headers::rules(&settings.headers)?,
+        })
+    }
+
+    /// The request that holds one record.
+    ///
+    /// # Errors
+    ///
+    /// Its headers are too many or too long.
+    pub(super) fn one(&self, record: &Record, attempt: &Attempt) -> Result<(HeaderMap, Bytes), Unfit> {
+        let key = event::key(record, attempt.fingerprint.as_ref());
+        let mut made = Made::default();
+        let content = event::content(record, &self.defaults);
+        let (content_type, body) = match content {
+            Content::Event(media_type, event) => (HeaderValue::from_str(media_type).ok(), event.clone()),
+            _ => {
+                let attributes = event::attributes(record, &key, &self.defaults)?;
+                match (self.binary, content) {
+                    (false, _) => {
+                        let mut body = Vec::new();
+                        structured::write(&mut body, &attributes, content);
+                        (Some(HeaderValue::from_static(structured::MEDIA_TYPE)), body.into())
+                    }
+                    (true, Content::Data(media_type, data)) => {
+                        made.attributes(&attributes)?;
+                        (HeaderValue::from_str(media_type).ok(), data.clone())
+                    }
+                    (true, _) => {
+                        made.attributes(&attributes)?;
+                        (None, Bytes::new())
+                    }
+                }
+            }
+        };
+        made.mapped(record, &self.rules)?;
+        made.trace(record);
+        let mut headers = made.headers;
+        if let Some(content_type) = content_type {
+            headers.insert(CONTENT_TYPE, content_type);
+        }
+        // A fingerprint is hexadecimal; a topic of Kafka's has letters, digits and `._-`: nothing has to be escaped.
+        if let Ok(key) = HeaderValue::try_from(format!("\"{key}\"")) {
+            headers.insert(IDEMPOTENCY_KEY, key);
+        }
+        headers.insert(ATTEMPT, HeaderValue::from(attempt.number));
+        Ok((headers, body))
+    }
+
+    /// The event of one record among many.
+    pub(super) fn entry(&self, record: &Record, attempt: &Attempt) -> Result<Vec<u8>, Unfit> {
+        let key = event::key(record, attempt.fingerprint.as_ref());
+        let mut attributes = event::attributes(record, &key, &self.defaults)?;
+        // What a producer may have said under these names says nothing.
+        attributes.retain(|(name, _)| !matches!(*name, "idempotencykey" | "attempt"));
+        attributes.push(("idempotencykey", key.as_str().into()));
+        attributes.push(("attempt", attempt.number.to_string().into()));
+        let mut event = Vec::new();
+        structured::write(&mut event, &attributes, event::content(record, &self.defaults));
+        Ok(event)
+    }
+
+    /// The request that holds many events; `first` stands for the batch where that needs a name.
+    pub(super) fn many(&self, first: &(Record, Attempt), events: &[&[u8]]) -> (HeaderMap, Bytes) {
+        let (media_type, body) = match self.protocol {
+            PushProtocol::Http => (structured::BATCH_MEDIA_TYPE, batch::array(events)),
+            PushProtocol::Dapr => {
+                let id = event::key(&first.0, first.1.fingerprint.as_ref());
+                ("application/json", dapr::bulk(first.0.topic(), events, &id))
+            }
+        };
+        (HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(media_type))]), body.into())
+    }
+}
