@@ -76,7 +76,7 @@ use crate::store::Token;
 pub use action::{Action, Destination, Start};
 pub use config::EngineConfig;
 pub use conflict::{ConflictPolicy, MessageConflict};
-pub use event::{Arrival, Assignment, Event, Identified};
+pub use event::{Arrival, Assignment, Event, HandlerFailure, Identified, LONGEST_AFTER};
 pub use order::Order;
 
 use drain::Drain;

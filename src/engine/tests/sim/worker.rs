@@ -89,6 +89,8 @@ pub(super) struct Worker {
     pub(super) runs: HashMap<WorkId, Run>,
     /// Of each call of the handler under way, how many of its records have not ended.
     pub(super) calls: HashMap<u64, usize>,
+    /// Before when a record is not to be started again, as its handler asked.
+    pub(super) not_before: HashMap<WorkId, Duration>,
     pub(super) copies: HashMap<WorkId, Copy>,
     pub(super) asked: HashMap<Token, Asked>,
     pub(super) token_of: HashMap<WorkId, Token>,
@@ -140,6 +142,7 @@ impl Worker {
             owned: BTreeMap::new(),
             runs: HashMap::new(),
             calls: HashMap::new(),
+            not_before: HashMap::new(),
             copies: HashMap::new(),
             asked: HashMap::new(),
             token_of: HashMap::new(),
