@@ -162,6 +162,11 @@ pub enum Event {
     Lost(Vec<Assignment>),
     /// Time has passed; see [`Engine::next_tick`](super::Engine::next_tick).
     Tick,
+    /// An operator wants nothing to be started any more. What runs ends, is recorded and committed; what was claimed ahead
+    /// is given back; retries that become due wait.
+    Pause,
+    /// Go on after a `Pause`.
+    Resume,
     /// Give everything back and stop, until `deadline`.
     Shutdown {
         /// When the drain ends at the latest.

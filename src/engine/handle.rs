@@ -151,6 +151,7 @@ impl Engine {
             return;
         }
         part.settled += 1;
+        part.settled_in_all += 1;
         part.settled_since.get_or_insert(now);
         if part.settled >= every && part.committing.is_none() {
             self.commit_part(work.part);

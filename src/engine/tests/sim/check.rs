@@ -254,6 +254,10 @@ impl World {
             let (counted, real) = (worker.engine.exposed(), worker.runs.len());
             return self.fail(format!("I3: w{who} counts {counted} exposed, {real} are"));
         }
+        let kept = |work: &Work| work.stage == work::Stage::Held && work.hold.is_some();
+        if worker.paused_until.is_some() && worker.engine.works.iter().any(|(_, work)| kept(work)) {
+            return self.fail(format!("I11: w{who} is paused, and keeps what it claimed ahead"));
+        }
         let behind = worker.asked.values().find(|asked| {
             asked.answer == Answer::Held
                 && worker.parked.get(&(asked.partition, asked.lane)).is_some_and(|parked| asked.offset > *parked)

@@ -108,6 +108,8 @@ pub(super) struct Worker {
     pub(super) cache: HashSet<Id>,
     pub(super) tick_at: Option<u64>,
     pub(super) stalled_until: u64,
+    /// When an operator lets it go on.
+    pub(super) paused_until: Option<u64>,
     /// When it last stood still.
     pub(super) stood_still_at: Option<u64>,
     /// Control events arrive in order, and so does what goes to the source.
@@ -155,6 +157,7 @@ impl Worker {
             cache: HashSet::new(),
             tick_at: None,
             stalled_until: 0,
+            paused_until: None,
             stood_still_at: None,
             control_at: 0,
             source_at: 0,
