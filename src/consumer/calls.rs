@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::handler::{Attempt, BatchHandler, Failure, Handler};
 use super::inline::Pace;
-use crate::engine::{Start, WorkId};
+use crate::engine::{HandlerFailure, Start, WorkId};
 use crate::id::Fingerprint;
 use crate::observe::FailureKind;
 use crate::record::{Origin, Record};
@@ -24,7 +24,7 @@ use crate::telemetry::Limiter;
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How an attempt failed, and what its handler said.
-pub(super) type Failed = (FailureKind, Arc<str>);
+pub(super) type Failed = (HandlerFailure, Arc<str>);
 
 /// What became of a record.
 pub(super) type Answer = (WorkId, Result<(), Failed>);
@@ -224,7 +224,7 @@ fn tell(log: &Limiter, origin: &Origin, attempt: u32, failure: Failure) -> Faile
     } else if let Some(suppressed) = log.admit(kind_name(kind), origin.partition.topic()) {
         tracing::warn!(%origin, attempt, ?kind, error = said, suppressed, "the handler failed");
     }
-    (kind, said.into())
+    (failure.for_engine(), said.into())
 }
 
 fn kind_name(kind: FailureKind) -> &'static str {

@@ -13,8 +13,8 @@ use super::driver::Driver;
 use super::retry;
 
 impl<C: Call> Driver<C> {
-    /// Keeps what a handler said of its failure for a dead letter that may follow; hands its kind on.
-    pub(super) fn note_failure(&mut self, work: WorkId, kind: FailureKind, said: Arc<str>) -> FailureKind {
+    /// Keeps what a handler said of its failure for a dead letter that may follow.
+    pub(super) fn note_failure(&mut self, work: WorkId, kind: FailureKind, said: Arc<str>) {
         if self.parts.publisher.is_some() && kind != FailureKind::Unavailable {
             self.said.insert(work, said);
         }
@@ -22,7 +22,6 @@ impl<C: Call> Driver<C> {
         if self.said.len() > 64 + 2 * self.parts.engine.in_flight() {
             self.said.retain(|work, _| self.parts.engine.knows(*work));
         }
-        kind
     }
 
     pub(super) fn copied(&mut self, copied: Result<(WorkId, Result<(), String>), JoinError>) {

@@ -293,7 +293,10 @@ impl<C: Call> Driver<C> {
     }
 
     fn handled(&mut self, (work, result): Answer) {
-        let result = result.map_err(|(kind, said)| self.note_failure(work, kind, said));
+        let result = result.map_err(|(failure, said)| {
+            self.note_failure(work, failure.kind, said);
+            failure
+        });
         self.step(Event::Handled { work, result });
     }
 

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
 use crate::dedup::DedupError;
+use crate::engine::HandlerFailure;
 use crate::id::Fingerprint;
 use crate::observe::FailureKind;
 use crate::record::Record;
@@ -143,11 +144,16 @@ impl Failure {
         Self { kind, source: error.into(), after: None }
     }
 
-    /// Not before that time has passed, as a `Retry-After` asks for. The back-off may take longer.
+    /// Not before that time has passed, as a `Retry-After` asks for; at most an hour. The back-off may take longer. Where
+    /// the record goes to a retry topic, that topic's delay counts alone.
     #[must_use]
     pub fn after(mut self, delay: Duration) -> Self {
         self.after = Some(delay);
         self
+    }
+
+    pub(super) fn for_engine(&self) -> HandlerFailure {
+        HandlerFailure { kind: self.kind, after: self.after }
     }
 
     /// What follows.

@@ -60,7 +60,9 @@ impl Engine {
                     }
                     continue;
                 }
-                self.advance_head(index, head);
+                if !self.halted {
+                    self.advance_head(index, head);
+                }
                 break;
             }
             self.list(index);
@@ -121,6 +123,9 @@ impl Engine {
 
     /// Claims heads of lanes, then records behind them, as far ahead as the partition may: one of each lane in turn.
     fn claim_ahead(&mut self, index: usize) {
+        if self.halted && !self.planted(Bug::ClaimedWhilePaused) {
+            return;
+        }
         let turns = self.most_calls().saturating_mul(self.config.batch);
         loop {
             let Some(part) = self.parts.get_mut(index).filter(|part| part.phase == Phase::Active) else { return };

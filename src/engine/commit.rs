@@ -57,6 +57,9 @@ impl Engine {
             Err(reason) => self.observer.on_commit_failed(&assignment.partition, offset, reason),
         }
         let Some((_, part)) = self.parts.iter_mut().find(|(_, part)| part.assignment == *assignment) else { return };
+        if result.is_ok() {
+            part.committed = part.committed.max(Some(offset));
+        }
         if part.committing != Some(offset) {
             return;
         }

@@ -49,6 +49,7 @@ impl Engine {
     pub(super) fn stop(&mut self, index: usize, offset: Offset, reason: &str) {
         let Some(part) = self.parts.get_mut(index) else { return };
         part.phase = Phase::Stopped;
+        part.stopped_by = Some((offset, reason.into()));
         let (assignment, paused) = (part.assignment.clone(), std::mem::replace(&mut part.paused, true));
         self.observer.on_stop(&assignment.partition, offset, reason);
         self.give_back_all(index);

@@ -61,6 +61,25 @@ impl Arrival {
     }
 }
 
+/// How a handler failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HandlerFailure {
+    /// What it says of trying again.
+    pub kind: FailureKind,
+    /// The next attempt starts no earlier than that long after this one ended, at most [`LONGEST_AFTER`]. It changes
+    /// nothing where there is no next attempt here.
+    pub after: Option<Duration>,
+}
+
+/// The longest delay that a handler may ask for: its record's lane waits, and its lease is renewed all the time.
+pub const LONGEST_AFTER: Duration = Duration::from_secs(3600);
+
+impl From<FailureKind> for HandlerFailure {
+    fn from(kind: FailureKind) -> Self {
+        Self { kind, after: None }
+    }
+}
+
 /// What happened outside. `now` is passed beside the event: the engine has no clock.
 #[derive(Debug)]
 pub enum Event {
@@ -89,7 +108,7 @@ pub enum Event {
         /// For which work.
         work: WorkId,
         /// How.
-        result: Result<(), FailureKind>,
+        result: Result<(), HandlerFailure>,
     },
     /// A copy of a record was delivered, or was not.
     Published {
@@ -143,6 +162,11 @@ pub enum Event {
     Lost(Vec<Assignment>),
     /// Time has passed; see [`Engine::next_tick`](super::Engine::next_tick).
     Tick,
+    /// An operator wants nothing to be started any more. What runs ends, is recorded and committed; what was claimed ahead
+    /// is given back; retries that become due wait.
+    Pause,
+    /// Go on after a `Pause`.
+    Resume,
     /// Give everything back and stop, until `deadline`.
     Shutdown {
         /// When the drain ends at the latest.

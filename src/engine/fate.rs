@@ -15,11 +15,11 @@ use crate::observe::{FailureKind, Outcome};
 use super::partition::Phase;
 use super::share::TooMany;
 use super::work::Stage;
-use super::{Bug, Destination, Engine, WorkId};
+use super::{Bug, Destination, Engine, HandlerFailure, LONGEST_AFTER, WorkId};
 
 impl Engine {
     /// Decides what follows a failed attempt. **The one place where a retry is decided.**
-    pub(super) fn failed(&mut self, id: WorkId, kind: FailureKind) {
+    pub(super) fn failed(&mut self, id: WorkId, HandlerFailure { kind, after }: HandlerFailure) {
         if self.planted(Bug::PastFailed) {
             return self.settle(id, Outcome::Handled);
         }
@@ -51,7 +51,9 @@ impl Engine {
         }
         match destination {
             None => {
-                let delay = self.delay(first, cap, tries);
+                // Whoever asks for a pause knows better than the back-off when it is over, but may ask for any time.
+                let asked = after.unwrap_or_default().min(LONGEST_AFTER);
+                let delay = self.delay(first, cap, tries).max(asked);
                 self.enter(id, Stage::BackingOff(self.now + delay));
                 self.observer.on_retry(&record, counted, delay);
             }

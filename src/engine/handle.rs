@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use crate::observe::{DuplicateBy, FailureKind, Outcome};
+use crate::observe::{DuplicateBy, Outcome};
 use crate::record::Origin;
 use crate::store::{Completion, CompletionOutcome, StoreError, Verdict};
 
 use super::claim::LONGEST_URGENT_DELAY;
 use super::lane::LaneIndex;
 use super::work::{Stage, Work};
-use super::{Action, Bug, Engine, WorkId};
+use super::{Action, Bug, Engine, HandlerFailure, WorkId};
 
 impl Engine {
     /// Starts the head of a lane, or lets it wait for its turn.
@@ -44,7 +44,7 @@ impl Engine {
     }
 
     /// A handler ended.
-    pub(super) fn handled(&mut self, id: WorkId, result: Result<(), FailureKind>) {
+    pub(super) fn handled(&mut self, id: WorkId, result: Result<(), HandlerFailure>) {
         let Some(work) = self.work(id) else { return };
         if work.stage != Stage::Running {
             return;
@@ -60,9 +60,9 @@ impl Engine {
                     self.release_anyhow(id);
                 }
             }
-            Err(kind) => {
-                self.observer.on_failure(&record, attempt, kind);
-                self.failed(id, kind);
+            Err(failure) => {
+                self.observer.on_failure(&record, attempt, failure.kind);
+                self.failed(id, failure);
             }
         }
         self.stir(lane);
@@ -151,6 +151,7 @@ impl Engine {
             return;
         }
         part.settled += 1;
+        part.settled_in_all += 1;
         part.settled_since.get_or_insert(now);
         if part.settled >= every && part.committing.is_none() {
             self.commit_part(work.part);

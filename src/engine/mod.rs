@@ -25,6 +25,7 @@
 //! | commit or not, and which offset | [`Engine::commit_part`], in `commit.rs`; the watermark is `tracker.rs` |
 //! | give back or keep | [`Engine::give_back`], in `release.rs` |
 //! | revoke, lost, shutdown | `drain.rs` |
+//! | paused by an operator | [`Engine::halt`], in `halt.rs` |
 //! | no progress | [`Engine::report_stalls`], in `stall.rs` |
 //!
 //! One record's way through all of them, function by function, is told in [design](crate::docs::design), with what looks
@@ -41,6 +42,7 @@ mod drain;
 mod event;
 mod expiry;
 mod fate;
+mod halt;
 mod handle;
 mod lane;
 mod lease;
@@ -53,6 +55,7 @@ mod pressure;
 mod release;
 mod share;
 mod stall;
+mod state;
 mod tracker;
 mod turns;
 mod work;
@@ -76,8 +79,9 @@ use crate::store::Token;
 pub use action::{Action, Destination, Start};
 pub use config::EngineConfig;
 pub use conflict::{ConflictPolicy, MessageConflict};
-pub use event::{Arrival, Assignment, Event, Identified};
+pub use event::{Arrival, Assignment, Event, HandlerFailure, Identified, LONGEST_AFTER};
 pub use order::Order;
+pub use state::{PartitionPhase, PartitionState, Waiting};
 
 use drain::Drain;
 use lane::{Lane, LaneIndex};
@@ -145,6 +149,8 @@ pub struct Engine {
     /// Records dropped without an outcome in this step, per partition.
     given_back: Vec<(TopicPartition, usize)>,
     shutting_down: bool,
+    /// An operator has paused the consumer.
+    halted: bool,
     #[cfg(test)]
     planted: Option<Bug>,
 }
@@ -193,6 +199,7 @@ impl Engine {
             share: Share::default(),
             given_back: Vec::new(),
             shutting_down: false,
+            halted: false,
             #[cfg(test)]
             planted: None,
         }
@@ -225,6 +232,8 @@ impl Engine {
             Event::RevokeRequested { assignments, deadline } => self.revoke(assignments, deadline),
             Event::Lost(assignments) => assignments.iter().for_each(|a| self.lost(a)),
             Event::Tick => self.tick(),
+            Event::Pause => self.halt(),
+            Event::Resume => self.go_on(),
             Event::Shutdown { deadline } => self.shut_down(deadline),
         }
     }

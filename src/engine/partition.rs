@@ -1,6 +1,7 @@
 //! The state of one assignment of one partition.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::record::Offset;
@@ -67,6 +68,12 @@ pub(super) struct Part {
     pub(super) sent: Option<Offset>,
     /// The commit under way.
     pub(super) committing: Option<Offset>,
+    /// The greatest offset that the source has taken as committed.
+    pub(super) committed: Option<Offset>,
+    /// The record that stopped it, and why.
+    pub(super) stopped_by: Option<(Offset, Arc<str>)>,
+    /// Records settled.
+    pub(super) settled_in_all: u64,
     /// Records settled since the last commit was sent.
     pub(super) settled: usize,
     pub(super) last_commit: Duration,
@@ -102,6 +109,9 @@ impl Part {
             stall_told: None,
             sent: None,
             committing: None,
+            committed: None,
+            stopped_by: None,
+            settled_in_all: 0,
             settled: 0,
             last_commit: now,
             settled_since: None,

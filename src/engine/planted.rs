@@ -35,6 +35,10 @@ pub(super) enum Bug {
     CompletionGivenUp,
     /// A head that got its turn and did not start keeps it from those behind it in line.
     TurnLost,
+    /// Claims are made ahead although the consumer is paused.
+    ClaimedWhilePaused,
+    /// Claims made ahead are kept over a pause.
+    KeptWhilePaused,
 }
 
 impl Engine {

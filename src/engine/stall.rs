@@ -6,8 +6,8 @@ use crate::observe::WaitsFor;
 use crate::record::Offset;
 
 use super::partition::{Part, Phase};
-use super::work::Stage;
-use super::{Engine, WorkId};
+use super::work::{Stage, Work};
+use super::Engine;
 
 /// The longest time between two reports of one stall.
 const LONGEST: Duration = Duration::from_secs(600);
@@ -48,7 +48,7 @@ impl Engine {
             .collect();
         for index in stalled {
             let Some((offset, waits_for)) = self.what_it_waits_for(index) else {
-                // It waits for its time, as it is meant to.
+                // It waits for its time, or for the end of a pause, as it is meant to.
                 self.moved(index);
                 continue;
             };
@@ -61,7 +61,7 @@ impl Engine {
     }
 
     /// The state of the first record that is not settled.
-    fn what_it_waits_for(&self, index: usize) -> Option<(Offset, WaitsFor)> {
+    pub(super) fn what_it_waits_for(&self, index: usize) -> Option<(Offset, WaitsFor)> {
         let part = self.parts.get(index);
         let watermark = part.and_then(|part| part.tracker.watermark()).unwrap_or_default();
         if part.is_some_and(|part| part.phase == Phase::Stopped) {
@@ -69,20 +69,22 @@ impl Engine {
         }
         let of_part = self.works.iter().map(|(_, work)| work).filter(|work| work.part == index);
         let first = of_part.min_by_key(|work| work.record.offset())?;
-        let due = matches!(first.stage, Stage::NotDue(at) if at > self.now);
-        (!due).then(|| (first.record.offset(), self.waits_for(first.id)))
+        let waits = matches!(first.stage, Stage::NotDue(at) if at > self.now) || self.waits_for_the_end_of_a_pause(first);
+        (!waits).then(|| (first.record.offset(), first.waits_for(self.now)))
     }
+}
 
-    fn waits_for(&self, id: WorkId) -> WaitsFor {
-        let Some(work) = self.work(id) else { return WaitsFor::Turn };
-        match work.stage {
+impl Work {
+    /// What it waits for, or what it does.
+    pub(super) fn waits_for(&self, now: Duration) -> WaitsFor {
+        match self.stage {
             Stage::Queued | Stage::NotDue(_) | Stage::Held | Stage::Unusable(_) => WaitsFor::Turn,
             Stage::Claiming { .. } | Stage::Refreshing | Stage::Releasing => WaitsFor::Claim,
             Stage::Waiting => WaitsFor::Twin,
             Stage::Parked(_) => WaitsFor::Elsewhere,
-            Stage::Running => WaitsFor::Handler(self.now.saturating_sub(work.started_at)),
-            Stage::BackingOff(_) if work.bound_for.is_some() => WaitsFor::Delivery,
-            Stage::BackingOff(_) => WaitsFor::Backoff(work.counted),
+            Stage::Running => WaitsFor::Handler(now.saturating_sub(self.started_at)),
+            Stage::BackingOff(_) if self.bound_for.is_some() => WaitsFor::Delivery,
+            Stage::BackingOff(_) => WaitsFor::Backoff(self.counted),
             Stage::Delivering => WaitsFor::Delivery,
             Stage::Completing { .. } => WaitsFor::Completion,
         }

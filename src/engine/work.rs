@@ -199,6 +199,12 @@ impl Work {
         matches!(self.stage, Stage::Running | Stage::Completing { .. })
     }
 
+    /// Whether something of it is under way, which ends by itself.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.is_exposed()
+            || matches!(self.stage, Stage::Claiming { .. } | Stage::Refreshing | Stage::Releasing | Stage::Delivering)
+    }
+
     /// Whether its assignment's drain has to wait for it.
     pub(super) fn holds_up_drain(&self) -> bool {
         match self.stage {

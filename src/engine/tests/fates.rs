@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::harness::*;
-use crate::engine::{Destination, EngineConfig, Order};
+use crate::engine::{Destination, EngineConfig, LONGEST_AFTER, Order};
 use crate::observe::{FailureKind, Outcome};
 use crate::store::ClaimOutcome;
 
@@ -290,4 +290,57 @@ fn an_expired_dead_letter_is_claimed_first_for_it_may_be_a_duplicate() {
     bench.published("y");
     bench.completed("y");
     assert_eq!(bench.outcomes('y'), [Outcome::DeadLettered]);
+}
+
+#[test]
+fn a_handler_that_asks_for_a_pause_gets_it_and_keeps_its_lease() {
+    for kind in [FailureKind::Retryable, FailureKind::Unavailable] {
+        let mut bench = Bench::new();
+        let a = bench.assign(0);
+        bench.deliver(&a, "x");
+        bench.claimed("x");
+        bench.fails_for('x', kind, LATER);
+        bench.pass(LATER - ms(1));
+        assert_eq!(bench.running(), "", "{kind:?}");
+        bench.pass(ms(1));
+        assert_eq!(bench.running(), "x", "{kind:?}");
+    }
+}
+
+#[test]
+fn a_pause_that_is_shorter_than_the_back_off_changes_nothing_and_one_without_end_is_bounded() {
+    let back_off = |after: Option<Duration>| {
+        let mut bench = Bench::with(|config| config.backoff_first = LATER);
+        let a = bench.assign(0);
+        bench.deliver(&a, "x");
+        bench.claimed("x");
+        match after {
+            Some(after) => bench.fails_for('x', FailureKind::Retryable, after),
+            None => bench.fails('x', FailureKind::Retryable),
+        }
+        let begun = bench.now;
+        while bench.running().is_empty() {
+            bench.pass(ms(10));
+            if !bench.renewing().is_empty() {
+                bench.renewed("x");
+            }
+        }
+        bench.now - begun
+    };
+    let by_itself = back_off(None);
+    assert!(by_itself > ms(100));
+    assert_eq!(back_off(Some(ms(1))), by_itself);
+    let longest = back_off(Some(Duration::MAX));
+    assert!(longest >= LONGEST_AFTER && longest < LONGEST_AFTER + ms(100), "{longest:?}");
+}
+
+#[test]
+fn a_pause_says_nothing_of_a_retry_topic_or_a_dead_letter() {
+    let mut bench = Bench::with(two_steps);
+    let a = bench.assign(0);
+    bench.deliver(&a, "xy");
+    bench.claimed("xy");
+    bench.fails_for('x', FailureKind::Retryable, LATER);
+    bench.fails_for('y', FailureKind::Fatal, LATER);
+    assert_eq!(bench.publishing(), "xy");
 }

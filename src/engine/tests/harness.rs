@@ -354,7 +354,7 @@ impl Bench {
         found.unwrap_or_else(|| panic!("{id} does not run, only {:?} do", self.running())).2
     }
 
-    pub(super) fn end(&mut self, id: char, result: Result<(), FailureKind>) {
+    pub(super) fn end(&mut self, id: char, result: Result<(), HandlerFailure>) {
         let index = self.running.iter().position(|(_, record, _)| letter(record) == id.to_string());
         let index = index.unwrap_or_else(|| panic!("{id} does not run, only {:?} do", self.running()));
         let (work, _, _) = self.running.remove(index);
@@ -366,7 +366,12 @@ impl Bench {
     }
 
     pub(super) fn fails(&mut self, id: char, kind: FailureKind) {
-        self.end(id, Err(kind));
+        self.end(id, Err(kind.into()));
+    }
+
+    /// As `fails`; the handler asks for a pause.
+    pub(super) fn fails_for(&mut self, id: char, kind: FailureKind, after: Duration) {
+        self.end(id, Err(HandlerFailure { kind, after: Some(after) }));
     }
 
     /// The IDs of the running handlers that were told that their lease is lost.

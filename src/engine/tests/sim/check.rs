@@ -136,6 +136,14 @@ impl World {
         }
     }
 
+    /// No attempt comes before the time that the handler asked for.
+    pub(super) fn check_pause(&mut self, who: usize, work: WorkId) {
+        let now = self.workers[who].local(self.now);
+        if self.workers[who].not_before.remove(&work).is_some_and(|at| now < at) {
+            self.fail(format!("I11: w{who} starts {work:?} again before its handler asked for it"));
+        }
+    }
+
     /// Two handlers of one ID run at the same time only if the lease of one ran out, by the store's clock.
     pub(super) fn check_overlap(&mut self, who: usize, work: WorkId, what: What) {
         let What::Id(id) = what else { return };
@@ -245,6 +253,10 @@ impl World {
         if worker.engine.exposed() != worker.runs.len() {
             let (counted, real) = (worker.engine.exposed(), worker.runs.len());
             return self.fail(format!("I3: w{who} counts {counted} exposed, {real} are"));
+        }
+        let kept = |work: &Work| work.stage == work::Stage::Held && work.hold.is_some();
+        if worker.paused_until.is_some() && worker.engine.works.iter().any(|(_, work)| kept(work)) {
+            return self.fail(format!("I11: w{who} is paused, and keeps what it claimed ahead"));
         }
         let behind = worker.asked.values().find(|asked| {
             asked.answer == Answer::Held

@@ -39,9 +39,11 @@ pub(super) enum Sometimes {
     DeliveryFailed,
     /// A call of a handler took several records of one lane.
     LaneInOneCall,
+    /// An operator paused a worker whose handlers ran, and that had claimed ahead.
+    Paused,
 }
 
-pub(super) const SOMETIMES: [Sometimes; 24] = {
+pub(super) const SOMETIMES: [Sometimes; 25] = {
     use Sometimes::*;
     [
         TakeoverAfterExpiry,
@@ -68,6 +70,7 @@ pub(super) const SOMETIMES: [Sometimes; 24] = {
         DeadLettered,
         DeliveryFailed,
         LaneInOneCall,
+        Paused,
     ]
 };
 

@@ -3,7 +3,9 @@
 use rand::Rng;
 use rand::seq::IndexedRandom;
 
-use super::super::super::{Event, Start, WorkId};
+use std::time::Duration;
+
+use super::super::super::{Event, HandlerFailure, Start, WorkId};
 use super::facts::Sometimes;
 use super::plan::{Conduct, LEASE, What};
 use super::store::Id;
@@ -25,6 +27,7 @@ impl World {
             self.check_start(who, at, alone, &beside);
             let entry = &self.plan.log[at.0][at.1];
             let (what, lane) = (entry.what, entry.lane);
+            self.check_pause(who, *work);
             self.check_overlap(who, *work, what);
             if alone {
                 self.counts.reached(Sometimes::SuspectRanAlone);
@@ -178,6 +181,13 @@ impl World {
         if result.is_err() || !matches!(what, What::Id(_)) {
             self.workers[at].runs.remove(&work);
         }
+        // Some ask for a pause: shorter than the back-off at times, and longer than a lease at others.
+        let after = self.rng.random_ratio(1, 4).then(|| Duration::from_micros(self.rng.random_range(0..2 * LEASE)));
+        if let (Err(_), Some(after)) = (result, after) {
+            let not_before = self.workers[at].local(self.now) + after;
+            self.workers[at].not_before.insert(work, not_before);
+        }
+        let result = result.map_err(|kind| HandlerFailure { kind, after });
         self.step(at, Event::Handled { work, result });
     }
 }

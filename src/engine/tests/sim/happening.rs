@@ -81,6 +81,10 @@ pub(super) enum Ev {
     Poll {
         at: usize,
     },
+    /// An operator lets it go on.
+    Resume {
+        at: usize,
+    },
     Rejoin {
         who: usize,
     },
@@ -122,6 +126,7 @@ impl Ev {
             | Self::Die { at, .. }
             | Self::Tick { at }
             | Self::Poll { at }
+            | Self::Resume { at }
             | Self::Rejoin { who: at } => Some(*at),
             _ => None,
         }

@@ -78,6 +78,8 @@ pub(super) enum Fault {
     /// The whole process stands still.
     Stall(u64),
     Shutdown,
+    /// An operator pauses the worker, for that long.
+    Pause(u64),
     Join,
 }
 
@@ -198,7 +200,7 @@ fn draw_conduct(rng: &mut StdRng) -> Conduct {
 }
 
 fn draw_fault(rng: &mut StdRng) -> Fault {
-    match rng.random_range(0..17) {
+    match rng.random_range(0..19) {
         0..2 => Fault::Crash,
         2..4 => Fault::CrashInStep,
         4 => Fault::Outage(rng.random_range(50 * MS..1800 * MS)),
@@ -208,6 +210,7 @@ fn draw_fault(rng: &mut StdRng) -> Fault {
         11..14 => Fault::Stall(rng.random_range(200 * MS..2 * LEASE)),
         14 => Fault::Shutdown,
         15 => Fault::Full(rng.random_range(200 * MS..1500 * MS)),
+        16..18 => Fault::Pause(rng.random_range(10 * MS..2 * LEASE)),
         _ => Fault::Join,
     }
 }

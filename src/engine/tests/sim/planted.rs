@@ -27,6 +27,8 @@ const BUGS: &[(Flaw, &[&str])] = &[
     (Engine(Bug::UnassignEarly), &["I8"]),
     (Engine(Bug::CompletionGivenUp), &["I2", "I3"]),
     (Engine(Bug::TurnLost), &["I9"]),
+    (Engine(Bug::ClaimedWhilePaused), &["I11"]),
+    (Engine(Bug::KeptWhilePaused), &["I11"]),
     (Store(StoreBug::StaleRelease), &["I7"]),
     (Store(StoreBug::DoneBeforeLease), &["I3"]),
     (Store(StoreBug::NextSliceMissed), &["I3"]),

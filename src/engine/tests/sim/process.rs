@@ -7,7 +7,7 @@ use super::super::super::{Arrival, Event, Identified};
 use super::facts::Sometimes;
 use super::plan::{Fault, HEAL, MS, What};
 use super::slices::BOUND;
-use super::worker::Worker;
+use super::worker::{Answer, Worker};
 use super::world::{Ev, World, fingerprint};
 use crate::id::{IdProblem, NoMessageId};
 use crate::record::Record;
@@ -70,6 +70,19 @@ impl World {
                 worker.shutting_down = Some(deadline);
                 worker.dropped = true;
                 self.step(who, Event::Shutdown { deadline: local });
+            }
+            Fault::Pause(time) => {
+                let until = (self.now + time).min(HEAL);
+                let worker = &mut self.workers[who];
+                let runs = worker.runs.values().any(|run| !run.ended);
+                let ahead = worker.asked.values().any(|asked| asked.answer == Answer::Held);
+                if runs && ahead {
+                    self.counts.reached(Sometimes::Paused);
+                }
+                let worker = &mut self.workers[who];
+                worker.paused_until = worker.paused_until.max(Some(until));
+                self.at(until, Ev::Resume { at: who });
+                self.step(who, Event::Pause);
             }
             Fault::Join => {
                 if able.len() < 4 {

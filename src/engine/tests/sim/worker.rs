@@ -89,6 +89,8 @@ pub(super) struct Worker {
     pub(super) runs: HashMap<WorkId, Run>,
     /// Of each call of the handler under way, how many of its records have not ended.
     pub(super) calls: HashMap<u64, usize>,
+    /// Before when a record is not to be started again, as its handler asked.
+    pub(super) not_before: HashMap<WorkId, Duration>,
     pub(super) copies: HashMap<WorkId, Copy>,
     pub(super) asked: HashMap<Token, Asked>,
     pub(super) token_of: HashMap<WorkId, Token>,
@@ -106,6 +108,8 @@ pub(super) struct Worker {
     pub(super) cache: HashSet<Id>,
     pub(super) tick_at: Option<u64>,
     pub(super) stalled_until: u64,
+    /// When an operator lets it go on.
+    pub(super) paused_until: Option<u64>,
     /// When it last stood still.
     pub(super) stood_still_at: Option<u64>,
     /// Control events arrive in order, and so does what goes to the source.
@@ -140,6 +144,7 @@ impl Worker {
             owned: BTreeMap::new(),
             runs: HashMap::new(),
             calls: HashMap::new(),
+            not_before: HashMap::new(),
             copies: HashMap::new(),
             asked: HashMap::new(),
             token_of: HashMap::new(),
@@ -152,6 +157,7 @@ impl Worker {
             cache: HashSet::new(),
             tick_at: None,
             stalled_until: 0,
+            paused_until: None,
             stood_still_at: None,
             control_at: 0,
             source_at: 0,

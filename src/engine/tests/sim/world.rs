@@ -297,6 +297,13 @@ impl World {
                 }
             }
             Ev::Poll { at } => self.poll(at),
+            Ev::Resume { at } => {
+                // A later pause lasts longer.
+                if self.workers[at].paused_until.is_some_and(|until| until <= self.now) {
+                    self.workers[at].paused_until = None;
+                    self.step(at, Event::Resume);
+                }
+            }
             Ev::Rejoin { who } => self.join(who),
             Ev::Commit { from, assignment, offset } => self.commit_arrives(from, assignment, offset),
             Ev::RevokeDone { from, assignments } => self.revoke_done_arrives(from, &assignments),
