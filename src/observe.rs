@@ -3,10 +3,15 @@
 //! Every decision goes through an [`Observer`]; metrics are one implementation of it (`telemetry`). Methods are called
 //! on the hot path: they must return at once.
 
+mod fan;
+
 use std::time::Duration;
 
 use crate::record::{Epoch, Offset, Origin, Record, TopicPartition};
 use crate::store::{StoreError, StoreHealth, Verdict};
+
+pub use fan::Fan;
+pub(crate) use fan::every_method;
 
 /// Who recognised a duplicate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::age::Age;
 use super::consumer::Consumer;
+use super::control::Control;
 use super::topics::OtherTopics;
 use crate::engine::{ConflictPolicy, EngineConfig};
 use crate::error::{BuildError, Problem};
@@ -43,6 +44,7 @@ pub struct ConsumerBuilder {
     cache_entries: u64,
     cache_lifetime: Duration,
     observer: Option<Arc<dyn Observer>>,
+    control: Control,
     pub(super) engine: EngineConfig,
     pub(super) batch: Option<usize>,
     handler_time_limit: Duration,
@@ -63,6 +65,7 @@ impl Default for ConsumerBuilder {
             cache_entries: 100_000,
             cache_lifetime: Duration::from_secs(600),
             observer: None,
+            control: Control::new(),
             engine: EngineConfig::default(),
             batch: None,
             handler_time_limit: Duration::from_secs(30),
@@ -198,6 +201,13 @@ impl ConsumerBuilder {
         self
     }
 
+    /// The handle by which the consumer can be paused, resumed and looked at while it runs; default: one that nobody has.
+    /// Give each consumer its own.
+    pub fn control(mut self, control: Control) -> Self {
+        self.control = control;
+        self
+    }
+
     /// How long one attempt of the handler may take, with [`run_batches`](Consumer::run_batches) one call; default 30
     /// s. Its future is dropped then, and the attempt failed; the effect may have happened. Choose it well above what a
     /// handler takes, and the time limits of what it calls below it.
@@ -277,6 +287,7 @@ impl ConsumerBuilder {
             store,
             cache,
             observer: self.observer.unwrap_or_else(|| Arc::new(Telemetry::new())),
+            control: self.control,
             engine: self.engine,
             handler_time_limit: self.handler_time_limit,
             drain_limit: self.drain_limit,

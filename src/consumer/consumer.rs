@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::ConsumerBuilder;
 use super::age::Age;
 use super::calls::{Call, OneByOne, Together};
+use super::control::Control;
 use super::driver::{Driver, Parts};
 use super::handler::{BatchHandler, Handler};
 use super::shutdown::Shutdown;
@@ -32,6 +33,7 @@ pub struct Consumer {
     pub(super) store: Arc<dyn Store>,
     pub(super) cache: Option<DoneCache>,
     pub(super) observer: Arc<dyn Observer>,
+    pub(super) control: Control,
     pub(super) engine: EngineConfig,
     pub(super) handler_time_limit: Duration,
     pub(super) drain_limit: Duration,
@@ -156,6 +158,7 @@ impl Consumer {
             // Nothing was claimed or joined: whoever is told to end need not wait for services that do not answer.
             () = &mut drain => return Ok(()),
         };
+        let attached = self.control.attach(Arc::clone(&self.store));
         let parts = Parts {
             engine: Engine::new(self.engine, Arc::clone(&self.observer), rand::random()),
             observer: self.observer,
@@ -168,6 +171,6 @@ impl Consumer {
             handler_time_limit: self.handler_time_limit,
             drain_limit: self.drain_limit,
         };
-        Driver::new(parts, handler, source).run(events, drain, at_once).await
+        Driver::new(parts, handler, source).run(events, attached, drain, at_once).await
     }
 }

@@ -22,6 +22,7 @@ use crate::store::{DoneCache, Store, StoreHealth, Token};
 
 use super::age::Age;
 use super::calls::{Answer, Call, Calls, Ended};
+use super::control::{Asked, Attached};
 use super::topics::OtherTopics;
 
 /// How many answers or records one turn of the loop takes from a channel before it looks at the others again.
@@ -114,6 +115,7 @@ impl<C: Call> Driver<C> {
     pub(super) async fn run(
         mut self,
         mut events: SourceEvents,
+        mut attached: Attached,
         drain: impl Future<Output = ()>,
         at_once: impl Future<Output = ()>,
     ) -> Result<(), RunError> {
@@ -169,6 +171,7 @@ impl<C: Call> Driver<C> {
                     ending = true;
                     self.shut_down();
                 }
+                asked = attached.next() => self.asked(asked),
                 answered = self.batches.next() => self.answered(answered),
                 Some(ended) = self.calls.next(), if !self.calls.is_empty() => {
                     self.call_ended(ended);
@@ -185,6 +188,7 @@ impl<C: Call> Driver<C> {
                 () = std::future::ready(()), if !self.done.is_empty() => {}
             }
         }
+        drop(attached);
         self.flush().await;
         self.calls.shut_down().await;
         let closing = self.source.close(self.parts.drain_limit);
@@ -229,6 +233,15 @@ impl<C: Call> Driver<C> {
     fn shut_down(&mut self) {
         let deadline = self.now() + self.parts.drain_limit;
         self.step(Event::Shutdown { deadline });
+    }
+
+    fn asked(&mut self, asked: Asked) {
+        match asked {
+            Asked::Paused(true) => self.step(Event::Pause),
+            Asked::Paused(false) => self.step(Event::Resume),
+            // Whoever asked may have given up.
+            Asked::States(question) => drop(question.send(self.parts.engine.states(self.now()))),
+        }
     }
 
     fn source_event(&mut self, event: SourceEvent) {

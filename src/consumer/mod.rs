@@ -1,7 +1,8 @@
 //! The whole wrapper: a source, an engine, a store and a handler put together.
 //!
 //! [`Consumer::builder`] takes the settings. [`Consumer::run`] takes the handler and the end; [`Consumer::run_until`] a
-//! [`Shutdown`]; [`Consumer::run_batches`] a handler of many records. Handlers say how they failed with a [`Failure`].
+//! [`Shutdown`]; [`Consumer::run_batches`] a handler of many records. Handlers say how they failed with a [`Failure`]. A
+//! [`Control`] pauses one that runs, and tells what it is doing.
 //!
 //! `source -> arrivals -> engine -> store, calls of the handler, copies -> engine -> source`
 //!
@@ -19,6 +20,7 @@ mod builder;
 mod calls;
 #[expect(clippy::module_inception, reason = "the room is named for what it holds: the consumer, and all around it")]
 mod consumer;
+mod control;
 mod copies;
 mod deliveries;
 mod driver;
@@ -34,5 +36,6 @@ mod topics;
 
 pub use builder::ConsumerBuilder;
 pub use consumer::Consumer;
+pub use control::Control;
 pub use handler::{Attempt, BatchHandler, Failure, Handler, ServiceHandler};
 pub use shutdown::Shutdown;

@@ -4,9 +4,8 @@
 //! if the process ended meanwhile, innocent records would become suspects. A record that waits for its next attempt keeps
 //! its lease, and its place; so does one whose copy was not delivered. What drains, ends, or is lost does so as ever.
 //!
-//! The three places that set something in motion look at `halted`: [`Engine::advance`] and [`Engine::claim_ahead`], in
-//! `advance.rs`, and [`Engine::give_turns`], in `turns.rs`. (Back-pressure has its own pauses, of single partitions:
-//! `pressure.rs`.)
+//! Both places that set something in motion look at `halted`: [`Engine::advance`] and [`Engine::claim_ahead`], in
+//! `advance.rs`. (Back-pressure has its own pauses, of single partitions: `pressure.rs`.)
 
 use super::lane::LaneIndex;
 use super::work::Work;
@@ -40,10 +39,9 @@ impl Engine {
         if !std::mem::replace(&mut self.halted, false) {
             return;
         }
+        // Those that wait for a turn among them: it may have been theirs meanwhile.
         let lanes: Vec<LaneIndex> = self.lanes.iter().map(|(index, _)| LaneIndex(index)).collect();
         lanes.into_iter().for_each(|lane| self.stir(lane));
-        // Whoever waits for a turn was passed over.
-        self.freed = true;
     }
 
     /// Whether the first record of a partition waits for nothing but the end of the pause.

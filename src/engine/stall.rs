@@ -5,9 +5,9 @@ use std::time::Duration;
 use crate::observe::WaitsFor;
 use crate::record::Offset;
 
+use super::Engine;
 use super::partition::{Part, Phase};
 use super::work::{Stage, Work};
-use super::Engine;
 
 /// The longest time between two reports of one stall.
 const LONGEST: Duration = Duration::from_secs(600);
@@ -69,7 +69,8 @@ impl Engine {
         }
         let of_part = self.works.iter().map(|(_, work)| work).filter(|work| work.part == index);
         let first = of_part.min_by_key(|work| work.record.offset())?;
-        let waits = matches!(first.stage, Stage::NotDue(at) if at > self.now) || self.waits_for_the_end_of_a_pause(first);
+        let waits =
+            matches!(first.stage, Stage::NotDue(at) if at > self.now) || self.waits_for_the_end_of_a_pause(first);
         (!waits).then(|| (first.record.offset(), first.waits_for(self.now)))
     }
 }

@@ -8,7 +8,7 @@ impl Engine {
     /// Starts heads of lanes that wait for their turn, one of each partition after the other. Returns whether any was
     /// looked at, so that something may have been stirred.
     pub(super) fn give_turns(&mut self) -> bool {
-        if self.halted || !std::mem::take(&mut self.freed) {
+        if !std::mem::take(&mut self.freed) {
             return false;
         }
         if let Some(lane) = self.alone.and_then(|id| self.work(id)).map(|work| work.lane) {

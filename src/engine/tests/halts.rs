@@ -174,7 +174,11 @@ fn a_paused_consumer_drains_and_ends_as_ever() {
         bench.deliver(&a, "xy");
         bench.claimed("xy");
         bench.pause();
-        if shutdown { bench.shut_down(ms(5000)) } else { bench.revoke(&a, ms(5000)) }
+        if shutdown {
+            bench.shut_down(ms(5000))
+        } else {
+            bench.revoke(&a, ms(5000))
+        }
         bench.released("y");
         bench.whole("x");
         assert_eq!(bench.committing(), "0:1");

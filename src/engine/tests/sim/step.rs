@@ -191,10 +191,8 @@ impl World {
     pub(super) fn act(&mut self, who: usize, action: Action) {
         self.say(|_| format!("w{who} -> {action:?}"));
         let sent_at = self.workers[who].local(self.now);
-        let begins = matches!(
-            action,
-            Action::Claim { .. } | Action::Start(_) | Action::StartBatch(_) | Action::Publish { .. }
-        );
+        let begins =
+            matches!(action, Action::Claim { .. } | Action::Start(_) | Action::StartBatch(_) | Action::Publish { .. });
         if begins && self.workers[who].paused_until.is_some() {
             return self.fail(format!("I11: w{who} is paused, and begins something: {action:?}"));
         }

@@ -1,0 +1,231 @@
+//! A hand on a running consumer: paused, resumed, looked at.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::engine::PartitionState;
+use crate::store::Store;
+
+/// How many questions may wait for the consumer at once; whoever asks more waits.
+const QUESTIONS: usize = 8;
+
+/// A question for the states of all partitions, and where the answer goes.
+pub(super) type Question = oneshot::Sender<Vec<PartitionState>>;
+
+/// Pauses a consumer, lets it go on, and tells what its partitions do. Clones are one handle. For one consumer: see
+/// [`ConsumerBuilder::control`](super::ConsumerBuilder::control).
+///
+/// While it is paused the consumer stays in its group and keeps its partitions; no handler starts. What runs ends, is
+/// recorded and committed; what was claimed ahead is given back; retries that become due wait. Records still arrive until
+/// as many are in flight as may be. A revoke and the end of the consumer are as ever. A pause asked for before the
+/// consumer starts holds from its start on; none outlives the process.
+///
+/// # Examples
+///
+/// ```no_run
+/// use hapax::consumer::{Consumer, Control, Shutdown};
+/// use hapax::record::Record;
+///
+/// # async fn example(consumer: hapax::consumer::ConsumerBuilder) -> Result<(), Box<dyn std::error::Error>> {
+/// let control = Control::new();
+/// let at_night = control.clone();
+/// tokio::spawn(async move {
+///     at_night.pause("the warehouse is closed");
+///     for state in at_night.partitions().await {
+///         println!("{}: {} in flight", state.partition, state.in_flight);
+///     }
+///     at_night.resume();
+/// });
+/// let store = async |_: Record| Ok::<(), std::io::Error>(());
+/// consumer.control(control).build()?.run_until(store, Shutdown::new()).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Control {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// Why it is paused; `None` where it is not.
+    reason: watch::Sender<Option<Arc<str>>>,
+    /// Where the running consumer takes questions, and the store as it sees it.
+    running: Mutex<Option<Running>>,
+}
+
+#[derive(Clone, Debug)]
+struct Running {
+    questions: mpsc::Sender<Question>,
+    store: Arc<dyn Store>,
+}
+
+impl Control {
+    /// A handle that pauses nothing yet.
+    pub fn new() -> Self {
+        let shared = Shared { reason: watch::Sender::new(None), running: Mutex::new(None) };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Lets nothing new start, for that reason, which is for people. A second one replaces the reason.
+    pub fn pause(&self, reason: impl Into<String>) {
+        self.shared.reason.send_replace(Some(Arc::from(reason.into())));
+    }
+
+    /// Lets it go on. Does nothing where it is not paused.
+    pub fn resume(&self) {
+        self.shared.reason.send_replace(None);
+    }
+
+    /// Why it is paused, or will be from its start on; `None` where it is not.
+    pub fn paused(&self) -> Option<String> {
+        self.shared.reason.borrow().as_deref().map(str::to_owned)
+    }
+
+    /// What every assigned partition is doing, in their order; empty before the consumer has started and after it has
+    /// ended. The consumer looks at every record in flight for it: ask once a second, not a thousand times.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is changed by asking, nor by giving up.
+    pub async fn partitions(&self) -> Vec<PartitionState> {
+        let Some(running) = self.shared.running.lock().clone() else { return Vec::new() };
+        let (question, answer) = oneshot::channel();
+        match running.questions.send(question).await {
+            Ok(()) => answer.await.unwrap_or_default(),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// The store as the consumer sees it, its local cache in front; `None` before it has started and after it has ended.
+    /// Whoever forgets an ID does it here, or the cache of this process remembers it.
+    pub fn store(&self) -> Option<Arc<dyn Store>> {
+        self.shared.running.lock().as_ref().map(|running| Arc::clone(&running.store))
+    }
+
+    /// The consumer's side of it, from its start on.
+    pub(super) fn attach(&self, store: Arc<dyn Store>) -> Attached {
+        let (questions, asked) = mpsc::channel(QUESTIONS);
+        *self.shared.running.lock() = Some(Running { questions, store });
+        let mut wanted = self.shared.reason.subscribe();
+        // What was asked for before the start is news to it.
+        wanted.mark_changed();
+        Attached { control: self.clone(), asked, wanted, paused: false }
+    }
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What the consumer is asked through its [`Control`].
+#[derive(Debug)]
+pub(super) struct Attached {
+    /// Keeps both channels open, so that no wait for them ends in a busy loop.
+    control: Control,
+    asked: mpsc::Receiver<Question>,
+    wanted: watch::Receiver<Option<Arc<str>>>,
+    paused: bool,
+}
+
+/// What is asked of the consumer.
+#[derive(Debug)]
+pub(super) enum Asked {
+    /// To pause, or to go on.
+    Paused(bool),
+    /// To tell the states of its partitions.
+    States(Question),
+}
+
+impl Attached {
+    /// Waits until something is asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub(super) async fn next(&mut self) -> Asked {
+        loop {
+            tokio::select! {
+                biased;
+                Ok(()) = self.wanted.changed() => {
+                    let paused = self.wanted.borrow_and_update().is_some();
+                    if std::mem::replace(&mut self.paused, paused) != paused {
+                        return Asked::Paused(paused);
+                    }
+                }
+                Some(question) = self.asked.recv() => return Asked::States(question),
+                else => std::future::pending().await,
+            }
+        }
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        // Whoever asks from now on is told that there is nothing; a later consumer may have taken its place.
+        let mut running = self.control.shared.running.lock();
+        self.asked.close();
+        if running.as_ref().is_some_and(|running| running.questions.is_closed()) {
+            *running = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{LeaseTerms, MemoryStore};
+
+    fn attach(control: &Control) -> Attached {
+        control.attach(Arc::new(MemoryStore::new(LeaseTerms::default())))
+    }
+
+    #[tokio::test]
+    async fn a_consumer_hears_of_pauses_once_also_of_one_before_its_start() {
+        let control = Control::new();
+        control.pause("before");
+        let mut attached = attach(&control);
+        assert!(matches!(attached.next().await, Asked::Paused(true)));
+        control.pause("again");
+        assert_eq!(control.paused().as_deref(), Some("again"));
+        let asks = control.clone();
+        let asking = tokio::spawn(async move { asks.partitions().await });
+        let Asked::States(question) = attached.next().await else { panic!("it is paused already") };
+        question.send(Vec::new()).unwrap();
+        assert_eq!(asking.await.unwrap(), []);
+        control.resume();
+        assert!(matches!(attached.next().await, Asked::Paused(false)));
+        assert_eq!(control.paused(), None);
+    }
+
+    #[tokio::test]
+    async fn before_the_start_and_after_the_end_there_is_nothing_to_tell() {
+        let control = Control::new();
+        assert!(control.partitions().await.is_empty() && control.store().is_none());
+        let attached = attach(&control);
+        assert!(control.store().is_some());
+        let asks = control.clone();
+        let asking = tokio::spawn(async move { asks.partitions().await });
+        tokio::task::yield_now().await;
+        drop(attached);
+        assert_eq!(asking.await.unwrap(), []);
+        assert!(control.partitions().await.is_empty() && control.store().is_none());
+    }
+
+    #[tokio::test]
+    async fn the_end_of_one_consumer_does_not_take_the_handle_from_the_next() {
+        let control = Control::new();
+        let first = attach(&control);
+        let mut second = attach(&control);
+        drop(first);
+        let asks = control.clone();
+        let asking = tokio::spawn(async move { asks.partitions().await });
+        let Asked::States(question) = second.next().await else { panic!("nobody paused it") };
+        question.send(Vec::new()).unwrap();
+        assert_eq!(asking.await.unwrap(), []);
+    }
+}
