@@ -8,7 +8,9 @@
 //! | delivery by HTTP POST to an application | [`push`] |
 //! | claims for a loop in another process | [`pull`] |
 //! | listeners, and who may call them | [`listen`] |
+//! | probes and metrics | [`health`] |
 
+pub mod health;
 pub mod listen;
 pub mod pull;
 pub mod push;
