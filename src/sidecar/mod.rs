@@ -9,7 +9,9 @@
 //! | claims for a loop in another process | [`pull`] |
 //! | log lines and traces | [`telemetry`] |
 //! | listeners, and who may call them | [`listen`] |
+//! | probes and metrics | [`health`] |
 
+pub mod health;
 pub mod listen;
 pub mod naming;
 pub mod pull;
