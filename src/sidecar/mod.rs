@@ -8,7 +8,9 @@
 //! | delivery by HTTP POST to an application | [`push`] |
 //! | claims for a loop in another process | [`pull`] |
 //! | listeners, and who may call them | [`listen`] |
+//! | status, pause, inspect, forget, and the status page | [`admin`] |
 
+pub mod admin;
 pub mod listen;
 pub mod pull;
 pub mod push;
