@@ -10,7 +10,9 @@
 //! | log lines and traces | [`telemetry`] |
 //! | listeners, and who may call them | [`listen`] |
 //! | probes and metrics | [`health`] |
+//! | status, pause, inspect, forget, and the status page | [`admin`] |
 
+pub mod admin;
 pub mod health;
 pub mod listen;
 pub mod naming;
