@@ -1,0 +1,109 @@
+//! What `hapax run` does: listen, connect, deliver or answer, and end in order.
+//!
+//! ```text
+//! bind both listeners -> store -> application ready -> consumer | pull API -> SIGTERM -> not ready -> drain -> listeners end
+//! ```
+//!
+//! The health listener is the first to answer and the last to end, so that probes always learn where the process stands.
+
+mod delivering;
+mod serving;
+mod waiting;
+
+use std::sync::Arc;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use self::delivering::Delivering;
+use self::serving::{Listeners, Serving};
+use self::waiting::Patience;
+use super::admin::{AdminState, Tally};
+use super::health::{Health, Part};
+use super::pull::{PullSettings, PullState};
+use super::settings::{Delivery, Settings, StoreSettings};
+use super::telemetry::Traces;
+use super::{SidecarError, admin, pull};
+use crate::consumer::Shutdown;
+use crate::observe::{Fan, Observer};
+use crate::store::{Cached, DoneCache, Store};
+use crate::telemetry::Telemetry;
+
+/// Runs the sidecar until `shutdown`. `metrics` is the recorder of the process.
+///
+/// # Errors
+///
+/// [`SidecarError`]; [`is_retryable`](SidecarError::is_retryable) tells whether starting again can help.
+///
+/// # Cancel safety
+///
+/// Dropping the future ends it as a crash would: nothing is drained or released, nothing is lost.
+pub async fn run(settings: Settings, metrics: PrometheusHandle, shutdown: Shutdown) -> Result<(), SidecarError> {
+    let listeners = Listeners::bind(&settings.listen).await?;
+    let parts = match &settings.delivery {
+        Delivery::Push(_) => vec![Part::Kafka, Part::Store, Part::Application, Part::Listener],
+        Delivery::Pull(_) => vec![Part::Store, Part::Listener],
+    };
+    let health = Arc::new(Health::new(parts));
+    let mut serving = Serving::start(listeners, &settings, Arc::clone(&health), metrics)?;
+    let traces = Traces::start(&settings.telemetry, exporting()?)?;
+    let tally = Arc::new(Tally::new());
+    let observer: Arc<dyn Observer> = Arc::new(Fan::new([Arc::new(Telemetry::new()) as _, Arc::clone(&tally) as _]));
+
+    let ending = {
+        let (health, shutdown) = (Arc::clone(&health), shutdown.clone());
+        tokio::spawn(async move {
+            shutdown.drain_asked().await;
+            health.shutting_down();
+        })
+    };
+    let ended = match &settings.delivery {
+        Delivery::Push(push) => {
+            let store = settings.store.build(&settings.namespace)?;
+            let state = AdminState::new(&settings, tally, Arc::clone(&store));
+            let (consumer, push) = (&push.0, &push.1);
+            let (settings, health, traces, shutdown) = (&settings, &*health, &traces, &shutdown);
+            let delivering = Delivering { consumer, push, settings, store, observer, health, traces, shutdown };
+            delivering.run(&mut serving, state).await
+        }
+        Delivery::Pull(pulled) => answer_claims(pulled, &settings, &mut serving, &health, tally, observer, &shutdown).await,
+    };
+    health.shutting_down();
+    ending.abort();
+    serving.end(&shutdown).await;
+    traces.end().await;
+    ended
+}
+
+/// Answers the calls of the pull API until `shutdown`.
+async fn answer_claims(
+    pulled: &PullSettings,
+    settings: &Settings,
+    serving: &mut Serving,
+    health: &Health,
+    tally: Arc<Tally>,
+    observer: Arc<dyn Observer>,
+    shutdown: &Shutdown,
+) -> Result<(), SidecarError> {
+    let StoreSettings { cache_entries, cache_lifetime, terms, .. } = settings.store;
+    let cache = DoneCache::new(cache_entries, cache_lifetime, terms.window);
+    let store: Arc<dyn Store> = Arc::new(Cached::new(settings.store.build(&settings.namespace)?, cache));
+    let agreement = pull::agreement(&*store, pulled);
+    let opening = async || store.open(&agreement).await.map_err(SidecarError::Open);
+    if Patience::new("the store", settings.start_wait).until(shutdown, opening).await?.is_none() {
+        return Ok(());
+    }
+    health.started(Part::Store);
+    let state = AdminState::new(settings, tally, Arc::clone(&store));
+    let api = pull::router(Arc::new(PullState::new(store, observer, pulled.clone())));
+    serving.serve(api.merge(admin::router(Arc::new(state))), settings, health)?;
+    tracing::info!(address = %serving.address(), namespace = %settings.namespace, "answering claims");
+    shutdown.drain_asked().await;
+    Ok(())
+}
+
+/// The client that exports spans: by the system's certificates, and without a proxy from the environment.
+fn exporting() -> Result<reqwest::Client, SidecarError> {
+    let settings = super::push::default_tls()?;
+    let client = reqwest::Client::builder().no_proxy().tls_backend_preconfigured(settings);
+    client.build().map_err(|error| SidecarError::Internal(format!("no HTTP client can be made: {error}")))
+}
