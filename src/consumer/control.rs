@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::engine::PartitionState;
@@ -53,7 +52,7 @@ struct Shared {
     /// Why it is paused; `None` where it is not.
     reason: watch::Sender<Option<Arc<str>>>,
     /// Where the running consumer takes questions, and the store as it sees it.
-    running: Mutex<Option<Running>>,
+    running: watch::Sender<Option<Running>>,
 }
 
 #[derive(Clone, Debug)]
@@ -65,7 +64,7 @@ struct Running {
 impl Control {
     /// A handle that pauses nothing yet.
     pub fn new() -> Self {
-        let shared = Shared { reason: watch::Sender::new(None), running: Mutex::new(None) };
+        let shared = Shared { reason: watch::Sender::new(None), running: watch::Sender::new(None) };
         Self { shared: Arc::new(shared) }
     }
 
@@ -91,7 +90,7 @@ impl Control {
     ///
     /// Nothing is changed by asking, nor by giving up.
     pub async fn partitions(&self) -> Vec<PartitionState> {
-        let Some(running) = self.shared.running.lock().clone() else { return Vec::new() };
+        let Some(running) = self.shared.running.borrow().clone() else { return Vec::new() };
         let (question, answer) = oneshot::channel();
         match running.questions.send(question).await {
             Ok(()) => answer.await.unwrap_or_default(),
@@ -102,13 +101,24 @@ impl Control {
     /// The store as the consumer sees it, its local cache in front; `None` before it has started and after it has ended.
     /// Whoever forgets an ID does it here, or the cache of this process remembers it.
     pub fn store(&self) -> Option<Arc<dyn Store>> {
-        self.shared.running.lock().as_ref().map(|running| Arc::clone(&running.store))
+        self.shared.running.borrow().as_ref().map(|running| Arc::clone(&running.store))
+    }
+
+    /// Waits until the consumer has started: store and brokers have answered, and it is about to join its group. At once
+    /// where it runs already.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub async fn started(&self) {
+        // The sender lives as long as this handle.
+        self.shared.running.subscribe().wait_for(Option::is_some).await.ok();
     }
 
     /// The consumer's side of it, from its start on.
     pub(super) fn attach(&self, store: Arc<dyn Store>) -> Attached {
         let (questions, asked) = mpsc::channel(QUESTIONS);
-        *self.shared.running.lock() = Some(Running { questions, store });
+        self.shared.running.send_replace(Some(Running { questions, store }));
         let mut wanted = self.shared.reason.subscribe();
         // What was asked for before the start is news to it.
         wanted.mark_changed();
@@ -167,11 +177,14 @@ impl Attached {
 impl Drop for Attached {
     fn drop(&mut self) {
         // Whoever asks from now on is told that there is nothing; a later consumer may have taken its place.
-        let mut running = self.control.shared.running.lock();
         self.asked.close();
-        if running.as_ref().is_some_and(|running| running.questions.is_closed()) {
-            *running = None;
-        }
+        self.control.shared.running.send_if_modified(|running| {
+            let ours = running.as_ref().is_some_and(|running| running.questions.is_closed());
+            if ours {
+                *running = None;
+            }
+            ours
+        });
     }
 }
 
@@ -206,7 +219,13 @@ mod tests {
     async fn before_the_start_and_after_the_end_there_is_nothing_to_tell() {
         let control = Control::new();
         assert!(control.partitions().await.is_empty() && control.store().is_none());
+        let waits = control.clone();
+        let waiting = tokio::spawn(async move { waits.started().await });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
         let attached = attach(&control);
+        waiting.await.unwrap();
+        control.started().await;
         assert!(control.store().is_some());
         let asks = control.clone();
         let asking = tokio::spawn(async move { asks.partitions().await });
