@@ -13,14 +13,18 @@
 //! | status, pause, inspect, forget, and the status page | [`admin`] |
 
 pub mod admin;
+mod error;
 pub mod health;
 pub mod listen;
 pub mod naming;
 pub mod pull;
 pub mod push;
+
 mod secret;
 pub mod settings;
 pub mod telemetry;
+
+pub use error::SidecarError;
 
 pub use secret::{Secret, TokenSource};
 pub use settings::Settings;

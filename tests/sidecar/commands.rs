@@ -176,7 +176,7 @@ async fn what_is_known_of_an_id_is_told_and_can_be_forgotten() {
     let (scope, place) = (format!("topic:{topic}"), format!("{topic}/0/0"));
     let by_id = ["inspect", "a7", "--scope", &scope];
     let (code, out, err) = hapax(&by_id, &settings).await;
-    assert!(code == 0 && out.contains("absent"), "{out}{err}");
+    assert!(code == 0 && out.contains("nothing is known of this ID"), "{out}{err}");
     let running = Beside::start(&settings);
     app.until(1).await;
     await_until("it is settled", Duration::from_secs(60), async || {
@@ -186,20 +186,20 @@ async fn what_is_known_of_an_id_is_told_and_can_be_forgotten() {
     assert_eq!(running.end().await, 0);
 
     let (_, out, _) = hapax(&by_id, &settings).await;
-    assert!(out.contains("done: its message is dropped"), "{out}");
+    assert!(out.contains("dropped as a duplicate"), "{out}");
     let (code, by_record, err) = hapax(&["inspect", "--record", &place], &settings).await;
-    assert!(code == 0 && by_record.contains("done"), "{by_record}{err}");
+    assert!(code == 0 && by_record.contains("dropped as a duplicate"), "{by_record}{err}");
     let fingerprint = |out: &str| out.split(['(', ')']).nth(1).unwrap().to_owned();
     assert_eq!(fingerprint(&out), fingerprint(&by_record));
     let (_, json, _) = hapax(&["inspect", "--json", "--fingerprint", &fingerprint(&out)], &settings).await;
-    assert_eq!(serde_json::from_str::<Value>(&json).unwrap()["state"]["is"], "done", "{json}");
+    assert_eq!(serde_json::from_str::<Value>(&json).unwrap()["found"]["state"], "done", "{json}");
 
     let (_, out, _) = hapax(&["forget", "a7", "--scope", &scope], &settings).await;
     assert!(out.contains("nothing was forgotten"), "{out}");
     let (code, out, err) = hapax(&["forget", "--execute", "a7", "--scope", &scope], &settings).await;
     assert!(code == 0 && out.contains("forgotten") && err.contains("HAPAX_CACHE_LIFETIME"), "{out}{err}");
     let (_, out, _) = hapax(&by_id, &settings).await;
-    assert!(out.contains("absent"), "{out}");
+    assert!(out.contains("nothing is known of this ID"), "{out}");
     let (code, _, err) = hapax(&["inspect", "a7"], &settings).await;
     assert!(code == 64 && err.contains("--scope"), "{err}");
     let (code, _, err) = hapax(&["inspect", "a7", "--scope", "orders"], &settings).await;

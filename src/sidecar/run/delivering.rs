@@ -6,9 +6,9 @@ use super::serving::Serving;
 use super::waiting::{Patience, chain};
 use crate::consumer::{BatchHandler, Control, Handler, Shutdown};
 use crate::observe::Observer;
-use crate::sidecar::admin::{self, AdminState};
+use crate::sidecar::admin::{self, AdminState, Target, TargetCondition, TargetState};
 use crate::sidecar::health::{Health, Part};
-use crate::sidecar::push::{Push, PushSettings};
+use crate::sidecar::push::{self, Push, PushSettings};
 use crate::sidecar::settings::ConsumerSettings;
 use crate::sidecar::telemetry::{Traced, Traces};
 use crate::sidecar::{Settings, SidecarError};
@@ -32,7 +32,7 @@ impl Delivering<'_> {
         let control = Control::new();
         let stops = control.clone();
         let push = Push::new(self.push, Arc::new(move |reason| stops.pause(reason)))?;
-        let state = state.delivering(control.clone(), push.watch());
+        let state = AdminState { consumer: Some(control.clone()), target: Some(self.target(&push)), ..state };
         serving.serve(admin::router(Arc::new(state)), self.settings, self.health)?;
         tokio::select! {
             () = push.wait_ready() => self.health.started(Part::Application),
@@ -54,6 +54,21 @@ impl Delivering<'_> {
                 () = self.shutdown.drain_asked() => return Ok(()),
             }
         }
+    }
+
+    /// The application, for the status page.
+    fn target(&self, push: &Push) -> Target {
+        let (push, url) = (push.clone(), self.push.url.clone());
+        Target::new(move || {
+            let (condition, says) = match push.state() {
+                push::TargetState::Unknown => (TargetCondition::Starting, None),
+                push::TargetState::Ready => (TargetCondition::Ready, None),
+                push::TargetState::Unavailable { reason } => (TargetCondition::Unavailable, Some(reason)),
+                push::TargetState::Misconfigured { reason } => (TargetCondition::Misconfigured, Some(reason)),
+                push::TargetState::Stopped { reason } => (TargetCondition::Gone, Some(reason)),
+            };
+            TargetState { url: url.clone(), condition, says }
+        })
     }
 
     /// One consumer; returns whether it had started.

@@ -17,13 +17,14 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use self::delivering::Delivering;
 use self::serving::{Listeners, Serving};
 use self::waiting::Patience;
-use super::admin::{AdminState, Tally};
+use super::admin::{AdminState, ScopeKind, Tally};
 use super::health::{Health, Part};
 use super::pull::{PullSettings, PullState};
 use super::settings::{Delivery, Settings, StoreSettings};
-use super::telemetry::Traces;
+use super::telemetry::{Named, Traces};
 use super::{SidecarError, admin, pull};
 use crate::consumer::Shutdown;
+use crate::id::{IdKey, Identifier};
 use crate::observe::{Fan, Observer};
 use crate::store::{Cached, DoneCache, Store};
 use crate::telemetry::Telemetry;
@@ -47,7 +48,12 @@ pub async fn run(settings: Settings, metrics: PrometheusHandle, shutdown: Shutdo
     let mut serving = Serving::start(listeners, &settings, Arc::clone(&health), metrics)?;
     let traces = Traces::start(&settings.telemetry, exporting()?)?;
     let tally = Arc::new(Tally::new());
-    let observer: Arc<dyn Observer> = Arc::new(Fan::new([Arc::new(Telemetry::new()) as _, Arc::clone(&tally) as _]));
+    let mut observers: Vec<Arc<dyn Observer>> = vec![Arc::new(Telemetry::new()), Arc::clone(&tally) as _];
+    if let Delivery::Push(push) = &settings.delivery {
+        let identifier = Identifier::new(settings.namespace.clone()).extractor(Arc::clone(&push.0.extractor));
+        observers.push(Arc::new(Named::new(identifier.key(push.0.id_key.clone()), settings.telemetry.log_ids)));
+    }
+    let observer: Arc<dyn Observer> = Arc::new(Fan::new(observers));
 
     let ending = {
         let (health, shutdown) = (Arc::clone(&health), shutdown.clone());
@@ -59,7 +65,7 @@ pub async fn run(settings: Settings, metrics: PrometheusHandle, shutdown: Shutdo
     let ended = match &settings.delivery {
         Delivery::Push(push) => {
             let store = settings.store.build(&settings.namespace)?;
-            let state = AdminState::new(&settings, tally, Arc::clone(&store));
+            let state = administration(&settings, "push", &push.0.id_key, tally, Arc::clone(&store));
             let (consumer, push) = (&push.0, &push.1);
             let (settings, health, traces, shutdown) = (&settings, &*health, &traces, &shutdown);
             let delivering = Delivering { consumer, push, settings, store, observer, health, traces, shutdown };
@@ -93,12 +99,33 @@ async fn answer_claims(
         return Ok(());
     }
     health.started(Part::Store);
-    let state = AdminState::new(settings, tally, Arc::clone(&store));
+    let state = administration(settings, "pull", &pulled.id_key, tally, Arc::clone(&store));
     let api = pull::router(Arc::new(PullState::new(store, observer, pulled.clone())));
     serving.serve(api.merge(admin::router(Arc::new(state))), settings, health)?;
     tracing::info!(address = %serving.address(), namespace = %settings.namespace, "answering claims");
     shutdown.drain_asked().await;
     Ok(())
+}
+
+/// What the administration looks at, without a consumer.
+fn administration(
+    settings: &Settings,
+    delivery: &'static str,
+    id_key: &IdKey,
+    tally: Arc<Tally>,
+    store: Arc<dyn Store>,
+) -> AdminState {
+    AdminState {
+        namespace: settings.namespace.clone(),
+        delivery,
+        store,
+        id_key: id_key.clone(),
+        scope: if delivery == "pull" { ScopeKind::Name } else { ScopeKind::Topic },
+        cache_lifetime: settings.store.cache_lifetime,
+        tally,
+        consumer: None,
+        target: None,
+    }
 }
 
 /// The client that exports spans: by the system's certificates, and without a proxy from the environment.
