@@ -13,3 +13,5 @@
 
 #[path = "../promises/common/mod.rs"]
 mod common;
+
+mod admin;
