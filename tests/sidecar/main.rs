@@ -13,3 +13,9 @@
 
 #[path = "../promises/common/mod.rs"]
 mod common;
+
+mod health;
+mod listen;
+mod pull;
+mod schema;
+mod serving;
