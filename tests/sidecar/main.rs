@@ -15,3 +15,8 @@
 mod common;
 
 mod admin;
+mod health;
+mod listen;
+mod pull;
+mod schema;
+mod serving;
