@@ -20,11 +20,13 @@ pub mod naming;
 pub mod pull;
 pub mod push;
 
+mod run;
 mod secret;
 pub mod settings;
 pub mod telemetry;
 
 pub use error::SidecarError;
+pub use run::run;
 
 pub use secret::{Secret, TokenSource};
 pub use settings::Settings;

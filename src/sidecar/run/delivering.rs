@@ -76,8 +76,10 @@ impl Delivering<'_> {
     where
         H: Handler + BatchHandler,
     {
-        let builder = self.consumer.builder(Arc::clone(&self.store), &self.settings.namespace, &self.settings.store);
-        let built = builder.observer(Arc::clone(&self.observer)).control(control.clone()).build();
+        let (store, observer) = (Arc::clone(&self.store), Arc::clone(&self.observer));
+        let cache = (self.settings.store.cache_entries, self.settings.store.cache_lifetime);
+        let builder = self.consumer.builder(&self.settings.namespace, store, cache, observer);
+        let built = builder.control(control.clone()).build();
         let consumer = match built {
             Ok(consumer) => consumer,
             Err(error) => return (false, Err(SidecarError::Internal(error.to_string()))),

@@ -46,7 +46,7 @@ pub async fn run(settings: Settings, metrics: PrometheusHandle, shutdown: Shutdo
     };
     let health = Arc::new(Health::new(parts));
     let mut serving = Serving::start(listeners, &settings, Arc::clone(&health), metrics)?;
-    let traces = Traces::start(&settings.telemetry, exporting()?)?;
+    let traces = Traces::start(&settings.telemetry)?;
     let tally = Arc::new(Tally::new());
     let mut observers: Vec<Arc<dyn Observer>> = vec![Arc::new(Telemetry::new()), Arc::clone(&tally) as _];
     if let Delivery::Push(push) = &settings.delivery {
@@ -71,7 +71,9 @@ pub async fn run(settings: Settings, metrics: PrometheusHandle, shutdown: Shutdo
             let delivering = Delivering { consumer, push, settings, store, observer, health, traces, shutdown };
             delivering.run(&mut serving, state).await
         }
-        Delivery::Pull(pulled) => answer_claims(pulled, &settings, &mut serving, &health, tally, observer, &shutdown).await,
+        Delivery::Pull(pulled) => {
+            answer_claims(pulled, &settings, &mut serving, &health, tally, observer, &shutdown).await
+        }
     };
     health.shutting_down();
     ending.abort();
@@ -100,7 +102,8 @@ async fn answer_claims(
     }
     health.started(Part::Store);
     let state = administration(settings, "pull", &pulled.id_key, tally, Arc::clone(&store));
-    let api = pull::router(Arc::new(PullState::new(store, observer, pulled.clone())));
+    let state_of_calls = PullState::new(store, observer, pulled.clone());
+    let api = pull::router(Arc::clone(&state_of_calls));
     serving.serve(api.merge(admin::router(Arc::new(state))), settings, health)?;
     tracing::info!(address = %serving.address(), namespace = %settings.namespace, "answering claims");
     shutdown.drain_asked().await;
@@ -126,11 +129,4 @@ fn administration(
         consumer: None,
         target: None,
     }
-}
-
-/// The client that exports spans: by the system's certificates, and without a proxy from the environment.
-fn exporting() -> Result<reqwest::Client, SidecarError> {
-    let settings = super::push::default_tls()?;
-    let client = reqwest::Client::builder().no_proxy().tls_backend_preconfigured(settings);
-    client.build().map_err(|error| SidecarError::Internal(format!("no HTTP client can be made: {error}")))
 }

@@ -33,7 +33,9 @@ impl Named {
         let Identification::Id { fingerprint, identity } = self.identifier.identify(record) else { return };
         let origin = record.origin();
         match self.ids.then(|| printable(&identity.id)) {
-            Some(id) => tracing::info!(suppressed, %origin, %fingerprint, id = &*id, "the message of the record that {what}"),
+            Some(id) => {
+                tracing::info!(suppressed, %origin, %fingerprint, id = &*id, "the message of the record that {what}")
+            }
             None => tracing::info!(suppressed, %origin, %fingerprint, "the message of the record that {what}"),
         }
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider};
 use tokio::runtime::Handle;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
 use crate::error::Problem;
 use crate::record::Record;
@@ -37,11 +39,11 @@ impl Traces {
     /// # Errors
     ///
     /// [`Problem`] where the URL is none. Whether anybody listens there is not asked.
-    pub fn start(settings: &TelemetrySettings, client: reqwest::Client) -> Result<Self, Problem> {
+    pub fn start(settings: &TelemetrySettings) -> Result<Self, Problem> {
         let Some(base) = &settings.traces else { return Ok(Self::default()) };
         let exporter = SpanExporter::builder()
             .with_http()
-            .with_http_client(OnRuntime { client, runtime: Handle::current() })
+            .with_http_client(OnRuntime { client: client()?, runtime: Handle::current() })
             .with_protocol(Protocol::HttpBinary)
             .with_endpoint(format!("{}/v1/traces", base.trim_end_matches('/')))
             .with_timeout(EXPORT_LIMIT)
@@ -73,6 +75,20 @@ impl Traces {
             tracing::warn!(%error, "the last spans were not exported");
         }
     }
+}
+
+/// Trusts whom the system trusts, and takes no proxy from the environment.
+fn client() -> Result<reqwest::Client, Problem> {
+    let unusable = |problem: &dyn fmt::Display| Problem::new("HAPAX_TRACES", format!("cannot be used: {problem}"));
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let tls = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| unusable(&error))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let client = reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls).timeout(EXPORT_LIMIT);
+    client.build().map_err(|error| unusable(&error))
 }
 
 /// The exporter has a thread of its own, without a runtime; the client needs one.
