@@ -15,6 +15,7 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_rustls::rustls;
 
 use crate::push_answers::{push, settings};
 
@@ -66,7 +67,11 @@ async fn posting_beside_the_bare_client() {
     let url = format!("http://{}/", serve().await);
     let payload = bytes::Bytes::from(vec![b'x'; 1024]);
     for round in 0..3 {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        // The client wants to know of TLS, used or not.
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let tls = tls.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
+        let client = reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls).build().unwrap();
         let (to, body) = (url.clone(), payload.clone());
         let bare = per_second(move || {
             let request = client.post(&to).body(body.clone());

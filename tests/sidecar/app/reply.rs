@@ -1,11 +1,9 @@
 //! How an application answers.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
 use tokio::time::sleep;
 
 /// What is done to the connection, one after the other. At the end the next request is read.
@@ -18,7 +16,6 @@ pub enum Step {
     Send(Vec<u8>),
     /// Byte by byte, one each time.
     Trickle(Vec<u8>, Duration),
-    Until(Arc<Notify>),
     Hang,
     /// Ends the connection with a reset.
     Reset,
@@ -63,10 +60,6 @@ impl Reply {
             let sent = match step {
                 Step::Send(bytes) => stream.write_all(&bytes).await,
                 Step::Trickle(bytes, pause) => trickle(stream, &bytes, pause).await,
-                Step::Until(signal) => {
-                    signal.notified().await;
-                    Ok(())
-                }
                 Step::Hang => std::future::pending().await,
                 Step::Reset => return false,
                 Step::Close => {
