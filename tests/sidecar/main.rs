@@ -20,3 +20,12 @@ mod listen;
 mod pull;
 mod schema;
 mod serving;
+mod app;
+#[allow(dead_code, reason = "a harness offers more than the tests of a day use")]
+#[path = "../promises/consuming.rs"]
+mod consuming;
+mod push_answers;
+mod push_delivery;
+mod push_events;
+mod push_speed;
+mod push_tls;
