@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hapax::id::{IdKey, Namespace};
 use hapax::observe::{Blind, Observer};
@@ -12,6 +12,7 @@ use hapax::sidecar::pull::{self, PullSettings, PullState};
 use hapax::store::{Cached, DoneCache, LeaseTerms, RedisStore, Store, Verdict};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::common::{RedisServer, Signal, await_until, unique};
 use crate::schema;
