@@ -105,6 +105,8 @@ async fn an_id_is_claimed_once_and_done_once() {
     assert_eq!(sidecar.claim("a").await["status"], "duplicate");
     // The answer was lost, and the call is repeated.
     assert_eq!(sidecar.act("/v1/complete", "a", &token).await, (200, json!({"id": "a", "status": "completed"})));
+    let served = sidecar.client.get(sidecar.served.url("/openapi.json")).send().await.unwrap();
+    assert_eq!(crate::serving::read(served).await, (200, sidecar.document.clone()));
     // Another scope is another message; the same bytes are the same.
     let call = json!({"ids": [{"id": "a", "scope": "b"}, {"id_base64": "YQ=="}]});
     let (_, answer) = sidecar.call("/v1/claim", call).await;
