@@ -9,6 +9,7 @@ use hapax::sidecar::listen::Limits;
 use hapax::store::Verdict;
 use hapax::telemetry::Telemetry;
 
+use crate::schema;
 use crate::serving::{Served, client, read};
 
 #[tokio::test]
@@ -17,7 +18,12 @@ async fn probes_follow_the_latches_and_scrapes_hold_what_was_counted() {
     let health = Arc::new(Health::new([Part::Store, Part::Listener]));
     let served = Served::start(health::router(health.clone(), Some(metrics)), Limits::default(), None).await;
     let client = client();
-    let ready = async || read(client.get(served.url("/ready")).send().await.unwrap()).await;
+    let document = serde_json::from_str(include_str!("../../src/sidecar/pull/openapi.json")).unwrap();
+    let ready = async || {
+        let (status, report) = read(client.get(served.url("/ready")).send().await.unwrap()).await;
+        schema::check(&document, "/ready", "get", status, &report);
+        (status, report)
+    };
     let alive = async || client.get(served.url("/health")).send().await.unwrap().status().as_u16();
     assert_eq!((ready().await.0, alive().await), (503, 200));
     health.started(Part::Listener);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hapax::id::{IdKey, Namespace};
 use hapax::observe::{Blind, Observer};
@@ -12,6 +12,7 @@ use hapax::sidecar::pull::{self, PullSettings, PullState};
 use hapax::store::{Cached, DoneCache, LeaseTerms, RedisStore, Store, Verdict};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::common::{RedisServer, Signal, await_until, unique};
 use crate::schema;
@@ -104,6 +105,8 @@ async fn an_id_is_claimed_once_and_done_once() {
     assert_eq!(sidecar.claim("a").await["status"], "duplicate");
     // The answer was lost, and the call is repeated.
     assert_eq!(sidecar.act("/v1/complete", "a", &token).await, (200, json!({"id": "a", "status": "completed"})));
+    let served = sidecar.client.get(sidecar.served.url("/openapi.json")).send().await.unwrap();
+    assert_eq!(crate::serving::read(served).await, (200, sidecar.document.clone()));
     // Another scope is another message; the same bytes are the same.
     let call = json!({"ids": [{"id": "a", "scope": "b"}, {"id_base64": "YQ=="}]});
     let (_, answer) = sidecar.call("/v1/claim", call).await;
