@@ -290,7 +290,8 @@ async fn many_loops_with_crashes_and_stale_tokens_make_each_effect_once() {
     const IDS: usize = 300;
     let redis = RedisServer::start();
     let namespace = unique("orders");
-    let terms = LeaseTerms { lease: Duration::from_secs(1), ..SOON };
+    // Longer than a busy machine lets a loop wait between claim and completion.
+    let terms = LeaseTerms { lease: Duration::from_secs(3), ..SOON };
     let sidecars = [
         Arc::new(Sidecar::start(&redis, &namespace, terms).await),
         Arc::new(Sidecar::start(&redis, &namespace, terms).await),

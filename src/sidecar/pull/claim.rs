@@ -1,6 +1,6 @@
 //! `POST /v1/claim`.
 //!
-//! The claims of a call are made by a task of their own. So what was claimed for a caller that has gone meanwhile is
+//! The claims of a call run apart from the request. So what was claimed for a caller that has gone meanwhile is
 //! given back, after its claim was answered: a release that overtakes its claim would leave the lease to nobody. Where
 //! the caller brought the token, it is not: the caller may ask again with it, and then finds the same claim.
 

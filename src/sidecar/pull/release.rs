@@ -20,9 +20,9 @@ pub(super) async fn release(State(state): State<Arc<PullState>>, body: Bytes) ->
     let call: ItemsCall<Wire> = items::read(&body)?;
     let leases = items::leases(&call.items, None, &state.settings)?;
     let releases = call.items.iter().zip(leases).map(|(item, lease)| wish(&state, item, lease)).collect();
-    let task = run(Arc::clone(&state), releases);
+    let running = run(Arc::clone(&state), releases);
     let ends =
-        state.tasks.spawn(task).await.map_err(|_| {
+        state.tasks.spawn(running).await.map_err(|_| {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "this process ends; send the same call again")
         })?;
     let results: Vec<_> = call.items.iter().zip(ends).map(|(item, end)| end.answer(item)).collect();
