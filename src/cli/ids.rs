@@ -16,7 +16,6 @@ use crate::sidecar::Settings;
 use crate::sidecar::admin::{Around, explain, told};
 use crate::sidecar::naming::{self, Place};
 use crate::sidecar::settings::{ConsumerSettings, Delivery};
-use crate::store::Store;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -67,7 +66,7 @@ pub(super) async fn inspect(settings: &Settings, options: &Options) -> Result<()
     let around = Around { window: store.terms().window, compact: store.mode() == "compact", now: now() };
     let mut out = io::stdout().lock();
     for ((name, fingerprint), state) in named.iter().zip(states) {
-        let state = state.map_err(unanswered)?;
+        let state = state?;
         if options.json {
             writeln!(out, "{}", json!({ "id": name, "fingerprint": fingerprint.to_string(), "found": told(&state) }))?;
         } else {
@@ -89,12 +88,13 @@ pub(super) async fn forget(settings: &Settings, options: &ForgetOptions) -> Resu
     let forgotten = store.forget(named.iter().map(|(_, fingerprint)| *fingerprint).collect()).await;
     let mut out = io::stdout().lock();
     for ((name, fingerprint), forgotten) in named.iter().zip(forgotten) {
-        let forgotten = forgotten.map_err(unanswered)?;
+        let forgotten = forgotten?;
         if options.options.json {
             writeln!(out, "{}", json!({ "id": name, "fingerprint": fingerprint.to_string(), "forgotten": forgotten }))?;
             continue;
         }
-        let says = if forgotten { "forgotten: its message is handled when it comes again" } else { "was not remembered" };
+        let says =
+            if forgotten { "forgotten: its message is handled when it comes again" } else { "was not remembered" };
         writeln!(out, "{} ({fingerprint}): {says}", name.escape_debug())?;
     }
     let lifetime = settings.store.cache_lifetime.as_secs();
@@ -119,7 +119,9 @@ async fn named(settings: &Settings, options: &Options) -> Result<Vec<(String, Fi
     named.extend(options.which.fingerprint.iter().map(|fingerprint| (String::new(), *fingerprint)));
     for place in &options.which.record {
         let Delivery::Push(push) = &settings.delivery else {
-            return Err("--record needs HAPAX_DELIVERY=push: otherwise hapax does not read the topic; name the ID".into());
+            return Err(
+                "--record needs HAPAX_DELIVERY=push: otherwise hapax does not read the topic; name the ID".into()
+            );
         };
         named.push(of_record(&push.0, settings, place.clone(), &key).await?);
     }
@@ -144,17 +146,13 @@ async fn of_record(
         read.map(|()| found)
     });
     let record = found.await??.ok_or_else(|| format!("there is no record at {name}"))?;
-    let identifier = Identifier::new(settings.namespace.clone()).extractor(Arc::clone(&consumer.extractor)).key(key.clone());
+    let identifier =
+        Identifier::new(settings.namespace.clone()).extractor(Arc::clone(&consumer.extractor)).key(key.clone());
     match identifier.identify(&record) {
         Identification::Id { fingerprint, .. } => Ok((name, fingerprint)),
         Identification::Stop(problem) => Err(format!("the record at {name} has no usable ID: {problem}").into()),
         _ => Err(format!("the record at {name} has no ID").into()),
     }
-}
-
-fn unanswered(error: impl Error) -> String {
-    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-    format!("{error}{cause}")
 }
 
 /// The wall clock, in milliseconds since the Unix epoch.

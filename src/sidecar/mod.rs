@@ -4,7 +4,7 @@
 //!
 //! | to read about | see |
 //! |---|---|
-//! | what it can be told, and how | [`settings`] |
+//! | what it can be told, and how | [`environment`], [`settings`] |
 //! | delivery by HTTP POST to an application | [`push`] |
 //! | claims for a loop in another process | [`pull`] |
 //! | log lines and traces | [`telemetry`] |
@@ -13,6 +13,7 @@
 //! | status, pause, inspect, forget, and the status page | [`admin`] |
 
 pub mod admin;
+pub mod environment;
 mod error;
 pub mod health;
 pub mod listen;

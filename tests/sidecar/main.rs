@@ -15,17 +15,17 @@
 mod common;
 
 mod admin;
-mod health;
-mod listen;
-mod pull;
-mod schema;
-mod serving;
 mod app;
 #[allow(dead_code, reason = "a harness offers more than the tests of a day use")]
 #[path = "../promises/consuming.rs"]
 mod consuming;
+mod health;
+mod listen;
+mod pull;
 mod push_answers;
 mod push_delivery;
 mod push_events;
 mod push_speed;
 mod push_tls;
+mod schema;
+mod serving;

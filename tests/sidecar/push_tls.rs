@@ -68,7 +68,7 @@ async fn an_application_that_asks_who_we_are_is_told() {
     let (mut settings, _files) = trusting(&server, &authority);
     post(&push(&settings), 1).await.unwrap();
     settings.client = None;
-    is_refused(&settings, "HAPAX_PUSH_CLIENT_CERT_FILE").await;
+    is_refused(&settings, "HAPAX_PUSH_CLIENT_CERTIFICATE_FILE").await;
 }
 
 #[tokio::test]
@@ -115,5 +115,5 @@ fn files_that_cannot_be_used_are_named() {
     assert_eq!(wrong(&|settings| settings.ca = Some(away.clone())), "HAPAX_PUSH_CA_FILE");
     assert_eq!(wrong(&|settings| settings.ca = Some(junk.clone())), "HAPAX_PUSH_CA_FILE");
     let client = |settings: &mut PushSettings| settings.client = Some((junk.clone(), junk.clone()));
-    assert_eq!(wrong(&client), "HAPAX_PUSH_CLIENT_CERT_FILE");
+    assert_eq!(wrong(&client), "HAPAX_PUSH_CLIENT_CERTIFICATE_FILE");
 }

@@ -14,7 +14,7 @@ use super::PushSettings;
 use crate::error::Problem;
 
 const CA: &str = "HAPAX_PUSH_CA_FILE";
-const CLIENT_CERTIFICATE: &str = "HAPAX_PUSH_CLIENT_CERT_FILE";
+const CLIENT_CERTIFICATE: &str = "HAPAX_PUSH_CLIENT_CERTIFICATE_FILE";
 const CLIENT_KEY: &str = "HAPAX_PUSH_CLIENT_KEY_FILE";
 
 /// Reads the files that the settings name.
@@ -84,7 +84,7 @@ const REFUSALS: [AlertDescription; 9] = [
     AlertDescription::AccessDenied,
 ];
 /// What to do then.
-pub(super) const NOT_ACCEPTED: &str = "it does not accept us: set HAPAX_PUSH_CLIENT_CERT_FILE and \
+pub(super) const NOT_ACCEPTED: &str = "it does not accept us: set HAPAX_PUSH_CLIENT_CERTIFICATE_FILE and \
                                        HAPAX_PUSH_CLIENT_KEY_FILE to a certificate that it trusts";
 
 /// Whether this is what an alert says by which a server does not accept us.

@@ -102,11 +102,17 @@ async fn answer_claims(
     }
     health.started(Part::Store);
     let state = administration(settings, "pull", &pulled.id_key, tally, Arc::clone(&store));
-    let state_of_calls = PullState::new(store, observer, pulled.clone());
-    let api = pull::router(Arc::clone(&state_of_calls));
+    let calls = PullState::new(store, observer, pulled.clone());
+    let api = pull::router(Arc::clone(&calls));
     serving.serve(api.merge(admin::router(Arc::new(state))), settings, health)?;
     tracing::info!(address = %serving.address(), namespace = %settings.namespace, "answering claims");
     shutdown.drain_asked().await;
+    serving.end_calls(shutdown).await;
+    // Completions of callers that have gone: their effects happened.
+    tokio::select! {
+        () = calls.finish() => {}
+        () = shutdown.at_once_asked() => {}
+    }
     Ok(())
 }
 

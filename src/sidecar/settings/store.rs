@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::error::Problem;
 use crate::id::Namespace;
-use crate::sidecar::Secret;
+use crate::sidecar::{Secret, environment};
 use crate::store::{DoneMode, LeaseTerms, MemoryStore, RedisStore, Store};
 
 /// Where the states of IDs are kept, and for how long.
@@ -92,7 +92,10 @@ impl RedisSettings {
         if let Some((user, password)) = &self.sentinel_login {
             builder = builder.sentinel_login(user.as_deref(), password.expose());
         }
-        Ok(builder.build()?)
+        builder.build().map_err(|error| {
+            let setting = environment::variable_of(error.setting).unwrap_or(error.setting);
+            Problem::new(setting, error.problem)
+        })
     }
 }
 
