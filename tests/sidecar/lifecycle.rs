@@ -73,7 +73,9 @@ async fn each_message_is_delivered_once_and_counted() {
 #[tokio::test]
 async fn a_signal_under_load_loses_nothing_and_repeats_nothing() {
     let (kafka, redis) = (Kafka::shared().await, RedisServer::start());
-    let app = App::start(|_| Reply::steps([Step::Trickle(b"HTTP/1.1 204 done\r\n\r\n".to_vec(), Duration::from_millis(1))])).await;
+    let app =
+        App::start(|_| Reply::steps([Step::Trickle(b"HTTP/1.1 204 done\r\n\r\n".to_vec(), Duration::from_millis(1))]))
+            .await;
     let setting = Setting::new(kafka, &redis, app.url()).await;
     kafka.produce(&setting.topic, (0..600).map(order)).await;
     let order_of = [("HAPAX_ORDER", "unordered"), ("HAPAX_CONCURRENCY", "16")];
@@ -147,7 +149,8 @@ async fn an_end_takes_no_longer_than_its_limit() {
     kafka.produce(&setting.topic, [order(1)]).await;
     let hapax = setting.start(&[("HAPAX_DRAIN_LIMIT", "1s"), ("HAPAX_SHUTDOWN_LIMIT", "2s")]);
     await_until("the request is under way", Duration::from_secs(60), async || {
-        hapax.process.runs() && get(hapax.health, "/metrics").await.is_some_and(|(_, text)| text.contains("hapax_claims_total{"))
+        hapax.process.runs()
+            && get(hapax.health, "/metrics").await.is_some_and(|(_, text)| text.contains("hapax_claims_total{"))
     })
     .await;
     let begun = tokio::time::Instant::now();
