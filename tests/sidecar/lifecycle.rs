@@ -2,10 +2,7 @@
 //! when it is told twice.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
-
-use tokio::sync::Notify;
 
 use crate::app::{App, Reply, Request, Step};
 use crate::beside::{Beside, free, free_port, get};
@@ -96,12 +93,9 @@ async fn a_signal_under_load_loses_nothing_and_repeats_nothing() {
 #[tokio::test]
 async fn it_is_not_ready_while_it_drains_and_still_answers_probes() {
     let (kafka, redis) = (Kafka::shared().await, RedisServer::start());
-    let answer = Arc::new(Notify::new());
-    let until = Arc::clone(&answer);
-    let app = App::start(move |_| {
-        Reply::steps([Step::Until(Arc::clone(&until)), Step::Send(b"HTTP/1.1 204 done\r\n\r\n".to_vec())])
-    })
-    .await;
+    // Two seconds for each request.
+    let slowly = Step::Trickle(b"HTTP/1.1 204 done\r\n\r\n".to_vec(), Duration::from_millis(100));
+    let app = App::start(move |_| Reply::steps([slowly.clone()])).await;
     let setting = Setting::new(kafka, &redis, app.url()).await;
     kafka.produce(&setting.topic, [order(1)]).await;
     let hapax = setting.start(&[("HAPAX_DRAIN_LIMIT", "20s")]);
@@ -113,7 +107,6 @@ async fn it_is_not_ready_while_it_drains_and_still_answers_probes() {
     hapax.process.signal(Signal::Term);
     await_until("it is not ready", Duration::from_secs(10), async || hapax.health("/ready").await.0 == 503).await;
     assert_eq!(hapax.health("/health").await.0, 200);
-    answer.notify_one();
     assert_eq!(hapax.process.exit().await, 0, "{}", hapax.process.output());
     assert_eq!(app.requests().len(), 1);
     let committed = kafka.committed_offsets(&setting.group, &setting.topic).await;
