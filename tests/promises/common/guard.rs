@@ -23,6 +23,8 @@ const ORDER_DEADLINE: Duration = Duration::from_secs(30);
 pub enum Signal {
     /// SIGTERM: please stop.
     Term,
+    /// SIGINT: stop at once, but in order; for programs that listen to it, which those here do not by default.
+    Interrupt,
     /// SIGKILL: gone.
     Kill,
     /// SIGSTOP: frozen, its connections stay open.
@@ -35,6 +37,7 @@ impl Signal {
     fn name(self) -> &'static str {
         match self {
             Self::Term => "TERM",
+            Self::Interrupt => "INT",
             Self::Kill => "KILL",
             Self::Stop => "STOP",
             Self::Continue => "CONT",

@@ -5,11 +5,13 @@
 //! | a Redis server of one's own | [`RedisServer::start`], [`RedisServer::start_with`] its arguments |
 //! | six of them as a cluster | [`RedisCluster::start`] |
 //! | a master with replica and sentinels | [`RedisSentinels::start`] |
+//! | a PostgreSQL server | [`PostgresServer::start`] |
 //! | certificates | [`Authority::new`] |
 //! | a Kafka broker | [`Kafka::shared`]: one for all tests of this binary |
 //! | a broker to kill, restart or cut off | [`Kafka::own`], [`Kafka::own_behind_proxy`] |
 //! | topics, records, offsets | [`Client`]: every [`Kafka`] derefs to one; a worker process makes one by [`Client::new`] |
 //! | a worker process | [`Worker::spawn`], which runs the same test again in the [`role`] given to it |
+//! | an example | [`example`] |
 //! | any other program, the binary among them | [`Program::start`] |
 //! | a network that delays, loses, cuts | [`Proxy::to`] an address |
 //! | a name nobody else has | [`unique`]: for topics, groups, key prefixes |
@@ -50,9 +52,11 @@
 #![allow(dead_code, unused_imports, reason = "a harness offers more than the tests of a day use")]
 
 mod certificates;
+mod example;
 mod guard;
 pub mod kafka;
 mod port;
+mod postgres;
 mod program;
 mod proxy;
 mod redis;
@@ -63,8 +67,10 @@ mod until;
 mod worker;
 
 pub use certificates::{Authority, Identity};
+pub use example::example;
 pub use guard::Signal;
 pub use kafka::{Client, Kafka, Message};
+pub use postgres::PostgresServer;
 pub use program::Program;
 pub use proxy::{Mode, Proxy};
 pub use redis::RedisServer;

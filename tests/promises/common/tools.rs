@@ -15,6 +15,23 @@ pub fn redis_cli() -> PathBuf {
     if beside.is_file() { beside } else { on_path("redis-cli").unwrap_or_else(|| missing("redis-cli")) }
 }
 
+/// The directory of PostgreSQL's programs, `postgres`, `initdb` and `psql` among them.
+pub fn postgres_bin() -> PathBuf {
+    let named = env::var_os("TEST_POSTGRES_BIN").map(PathBuf::from);
+    let found = named.or_else(installed_postgres).or_else(|| on_path("initdb")?.parent().map(Path::to_owned));
+    found.filter(|bin| is_postgres_bin(bin)).unwrap_or_else(|| missing("PostgreSQL's server"))
+}
+
+fn is_postgres_bin(bin: &Path) -> bool {
+    ["initdb", "postgres", "psql"].iter().all(|program| bin.join(program).is_file())
+}
+
+/// Debian keeps them off the path, each version in a directory of its own.
+fn installed_postgres() -> Option<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?.flatten().map(|entry| entry.path().join("bin"));
+    versions.filter(|bin| is_postgres_bin(bin)).max()
+}
+
 /// The program java. Panics, saying what to do, where it is missing.
 pub fn java() -> PathBuf {
     program("TEST_JAVA", "java", "java 17 or newer")
