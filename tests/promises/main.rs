@@ -19,6 +19,7 @@ mod changing_settings;
 mod conflicts;
 mod conformance;
 mod consuming;
+mod custom_store;
 mod dead_letters;
 mod examples;
 mod failing_handlers;
