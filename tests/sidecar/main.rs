@@ -34,6 +34,7 @@ mod push_delivery;
 mod push_events;
 mod push_speed;
 mod push_tls;
+mod rust_examples;
 mod schema;
 mod serving;
 mod tracing;
