@@ -19,13 +19,29 @@
 //!
 //! # Where to start
 //!
-//! * To wrap a handler: `consumer::Consumer` (feature `kafka`).
-//! * To wrap a loop of your own, or another broker: [`dedup::Deduplicator`]. A tower stack: [`dedup::DedupLayer`].
-//! * To choose where IDs come from: [`id`].
-//! * To run it beside a program in any language: `sidecar`, the binary `hapax`.
-//! * To write a store: [`store::Store`].
-//! * To watch it: [`docs::metrics`], then [`telemetry`].
-//! * To change the engine: [`docs::design`], then [`engine`].
+//! | you want to | read | an example |
+//! |---|---|---|
+//! | wrap a loop of your own, over any broker | [`dedup::Deduplicator`] | [`consumer_loop`] |
+//! | wrap a handler | `consumer::Consumer` (feature `kafka`) | [`email`], [`orders_postgres`] |
+//! | wrap a service of a tower stack | [`dedup::DedupLayer`] | [`tower_stack`] |
+//! | have no second effect after a crash | [`docs::guarantees`] | [`email`], [`orders_postgres`] |
+//! | choose where IDs come from | [`id`] | [`custom_id`] |
+//! | set aside what fails, and bring it back | `ConsumerBuilder::dead_letter_topic` | [`dead_letters`] |
+//! | run it beside a program in any language | `sidecar`, the binary `hapax` | [`axum_service`] |
+//! | write a store | [`store::Store`] | [`custom_store`] |
+//! | watch it | [`docs::metrics`], then [`telemetry`] | |
+//! | change the engine | [`docs::design`], then [`engine`] | |
+//!
+//! All examples, and those in other languages: [`docs::examples`].
+//!
+//! [`axum_service`]: docs::examples::axum_service
+//! [`consumer_loop`]: docs::examples::consumer_loop
+//! [`custom_id`]: docs::examples::custom_id
+//! [`custom_store`]: docs::examples::custom_store
+//! [`dead_letters`]: docs::examples::dead_letters
+//! [`email`]: docs::examples::email
+//! [`orders_postgres`]: docs::examples::orders_postgres
+//! [`tower_stack`]: docs::examples::tower_stack
 //!
 //! # Features
 //!
@@ -59,6 +75,8 @@ pub mod telemetry;
 pub mod docs {
     #[doc = include_str!("docs/design.md")]
     pub mod design {}
+
+    pub mod examples;
 
     #[doc = include_str!("docs/guarantees.md")]
     pub mod guarantees {}
