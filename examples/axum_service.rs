@@ -7,7 +7,7 @@
 //!
 //! **What it promises.** Each order has its effect once for as long as this process lives and the key is among the last
 //! 100,000. The keys of a real service lie in its database, written in the transaction of the effect, as in
-//! `orders_postgres.rs`: then the same holds across its crashes.
+//! `orders_postgres.rs`: then the same holds across its crashes. A dead letter that is replayed has a new key.
 //!
 //! Run it: `cargo run --example axum_service`, with LISTEN set as needed, and beside it `hapax run` with
 //! `HAPAX_PUSH_URL=http://localhost:8000/orders`. It ends with SIGTERM.
@@ -73,7 +73,7 @@ async fn take(State(service): State<Arc<Service>>, headers: HeaderMap, body: Byt
         println!("not yet");
         return (StatusCode::SERVICE_UNAVAILABLE, "starting");
     }
-    // In quotes, as a structured-field string is; they belong to the key as well as not.
+    // In quotes, as structured fields are: they may stay, for they are always there.
     let Some(key) = headers.get("idempotency-key").and_then(|key| key.to_str().ok()) else {
         return (StatusCode::BAD_REQUEST, "there is no header Idempotency-Key");
     };

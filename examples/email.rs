@@ -4,8 +4,8 @@
 //! redelivery and copy of the message. The consumer crashes when the first mail is on its way and not yet recorded; the one
 //! that follows asks for that mail again, and the provider, which knows the key, sends no second one.
 //!
-//! **What it promises.** No mail is missing; none is sent twice while the provider remembers its key. Providers remember
-//! for a day or so: a message that is tried again later than that, as a dead letter may be, can send a second mail.
+//! **What it promises.** No mail is missing; none is sent twice while the provider remembers its key, which most do for a
+//! day. A dead letter that is replayed is a new message with a new key: replay those of which no mail was sent.
 //!
 //! Run it: `cargo run --example email`, with KAFKA, REDIS_URL, TOPIC and GROUP set as needed. Its messages have a header
 //! `id`, and an address as payload. It ends with SIGTERM.

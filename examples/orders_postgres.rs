@@ -1,7 +1,7 @@
 //! An order service whose effect is a row: no second effect, even after a crash in the window that hapax leaves open.
 //!
-//! **What this shows.** The message's fingerprint is a unique key of the table, and everything that an order changes is
-//! changed in the same transaction. A crash after the commit and before hapax recorded the ID lets the order come again:
+//! **What this shows.** The message's ID is a unique key of the table, and everything that an order changes is changed in
+//! the same transaction. A crash after the commit and before hapax recorded the ID lets the order come again:
 //! the insert conflicts, and nothing else is changed.
 //!
 //! **What it promises.** Each order has its effect once in that database, for as long as its row stays, whatever is
@@ -26,9 +26,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Mutex;
 use tokio_postgres::{Client, NoTls};
 
-/// Made by a migration elsewhere. The key is the fingerprint: 16 bytes, whatever the producer's IDs look like.
-const TABLES: &str = "create table if not exists orders (message_id bytea primary key, item text not null);
-                      create table if not exists sold (item text primary key, pieces bigint not null);";
+/// Made by a migration, in a real service; under a lock, for two that make a table at once fail. An ID is unique within its
+/// topic.
+const TABLES: &str = "
+    select pg_advisory_xact_lock(1);
+    create table if not exists orders (topic text, message_id bytea, item text not null, primary key (topic, message_id));
+    create table if not exists sold (item text primary key, pieces bigint not null);";
 
 struct Orders {
     database: String,
@@ -55,11 +58,12 @@ impl Orders {
 }
 
 impl Handler for Orders {
-    async fn handle(&self, record: Record, attempt: Attempt) -> Result<(), Failure> {
+    async fn handle(&self, record: Record, _: Attempt) -> Result<(), Failure> {
         let item = record.payload().and_then(|payload| std::str::from_utf8(payload).ok());
         let item = item.ok_or_else(|| Failure::fatal("an order of nothing"))?;
-        // There is one: by default no message without an ID comes here.
-        let id = attempt.fingerprint.ok_or_else(|| Failure::fatal("an order without an ID"))?;
+        // What the extractor found. Not the attempt's fingerprint: a dead letter that is replayed has a new one, and its
+        // effect may have happened, too.
+        let id = record.header_values("id").next().flatten().ok_or_else(|| Failure::fatal("an order without an ID"))?;
 
         let mut connection = self.connection.lock().await;
         let client = match connection.take().filter(|client| !client.is_closed()) {
@@ -67,8 +71,8 @@ impl Handler for Orders {
             None => connection.insert(self.connect().await?),
         };
         let order = client.transaction().await?;
-        let insert = "insert into orders (message_id, item) values ($1, $2) on conflict do nothing";
-        if order.execute(insert, &[&id.as_bytes().as_slice(), &item]).await? == 0 {
+        let insert = "insert into orders values ($1, $2, $3) on conflict do nothing";
+        if order.execute(insert, &[&record.partition().topic(), &&**id, &item]).await? == 0 {
             println!("{item} was sold before");
             return Ok(());
         }
