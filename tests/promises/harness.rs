@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::common::{Kafka, Message, Mode, Proxy, RedisServer, Signal, Worker, await_until, role, unique};
+use crate::common::{
+    Kafka, Message, Mode, PostgresServer, Proxy, RedisServer, Signal, Worker, await_until, role, unique,
+};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -57,6 +59,16 @@ async fn a_test_that_panics_takes_its_services_along() {
     let (port, directory) = told(&worker).await;
     assert_eq!(worker.exit().await, 101);
     gone(port, &directory).await;
+}
+
+#[tokio::test]
+async fn a_database_answers_and_is_gone_with_its_test() {
+    let postgres = PostgresServer::start();
+    assert_eq!(postgres.ask("select 1 + 1, 'two'"), "2|two");
+    let data = PathBuf::from(postgres.ask("show data_directory"));
+    assert!(data.exists());
+    drop(postgres);
+    await_until("its directory is removed", SOON, async || !data.exists()).await;
 }
 
 #[tokio::test]
