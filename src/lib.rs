@@ -22,7 +22,8 @@
 //! * To wrap a handler: `consumer::Consumer` (feature `kafka`).
 //! * To wrap a loop of your own, or another broker: [`dedup::Deduplicator`]. A tower stack: [`dedup::DedupLayer`].
 //! * To choose where IDs come from: [`id`].
-//! * To run it beside a program in any language: `sidecar`, the binary `hapax`.
+//! * To run it beside a program in any language: `sidecar`, the binary `hapax`; what it can be told:
+//!   [`docs::configuration`].
 //! * To write a store: [`store::Store`].
 //! * To watch it: [`docs::metrics`], then [`telemetry`].
 //! * To change the engine: [`docs::design`], then [`engine`].
@@ -57,6 +58,9 @@ pub mod telemetry;
 
 /// Pages that are longer than the documentation of one item.
 pub mod docs {
+    #[doc = include_str!("docs/configuration.md")]
+    pub mod configuration {}
+
     #[doc = include_str!("docs/design.md")]
     pub mod design {}
 

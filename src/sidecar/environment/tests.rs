@@ -2,6 +2,7 @@
 
 mod bad;
 mod good;
+mod pages;
 mod random;
 
 use super::{Environment, Problems, Read};
