@@ -44,7 +44,7 @@ pub(super) fn read(reader: &mut Reader<'_>, kafka: &mut KafkaSettings) -> BTreeM
             reader.wrong(&printable(&name), "names no property of librdkafka", way_out);
             continue;
         };
-        let text = if file { reader.from_file(&name, value) } else { reader.plain(&name, value) };
+        let text = if file { reader.content_of(&name, value) } else { reader.plain(&name, value) };
         let Some(text) = text else { continue };
         let properties = match side {
             Side::Both => &mut kafka.properties,

@@ -4,8 +4,8 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::path::Path;
 
-use super::environment::Environment;
 use super::files::content;
+use super::given::Environment;
 use super::problem::{Complaint, Parsed, Problem};
 use super::variable::Variable;
 
@@ -126,7 +126,7 @@ impl<'e> Reader<'e> {
                 None
             }
             ((Some(value), _), _) => self.plain(name, value).map(|text| (text, plainly)),
-            ((None, Some(path)), Some(file)) => self.from_file(&file, path).map(|text| (text, by_file)),
+            ((None, Some(path)), Some(file)) => self.content_of(&file, path).map(|text| (text, by_file)),
             _ => None,
         }
     }
@@ -142,7 +142,7 @@ impl<'e> Reader<'e> {
     }
 
     /// What a file holds, as text, without the line end that editors leave behind it.
-    pub(super) fn from_file(&mut self, name: &str, path: &OsStr) -> Option<String> {
+    pub(super) fn content_of(&mut self, name: &str, path: &OsStr) -> Option<String> {
         if path.is_empty() {
             self.wrong(name, "is empty", "unset it, or name a file");
             return None;

@@ -120,6 +120,11 @@ const BAD: &[Case] = &[
         "HAPAX_KAFKA_SASL_PASSWORD_FILE",
         "not there",
     ),
+    (
+        &[("HAPAX_KAFKA_CONSUMER_SESSION_TIMEOUT_MS", "345678")],
+        "HAPAX_KAFKA_CONSUMER_SESSION_TIMEOUT_MS",
+        "HAPAX_KAFKA_MAX_POLL_INTERVAL_MS",
+    ),
     // HTTP.
     (&[("HAPAX_PUSH_URL", "hunter2hunter2")], "HAPAX_PUSH_URL", "is not a URL"),
     (&[("HAPAX_PUSH_URL", "ftp://hunter2hunter2/")], "HAPAX_PUSH_URL", "http://"),

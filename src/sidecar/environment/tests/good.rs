@@ -116,6 +116,10 @@ fn properties_of_librdkafka_go_to_their_sides() {
     assert_eq!(entry("HAPAX_KAFKA_SASL_PASSWORD_FILE").value.as_deref(), Some("<hidden>"));
     assert_eq!(entry("HAPAX_KAFKA_CONSUMER_CLIENT_ID").value.as_deref(), Some("reader"));
     assert!(!format!("{read:?}").contains("hunter2"));
+
+    let secrets = [("HAPAX_REDIS_URL", "redis://:hunter2@127.0.0.1:1"), ("HAPAX_TOKEN", "hunter2hunter2hunter2")];
+    let shown = format!("{:?}", good(PUSH, &secrets));
+    assert!(shown.contains("HAPAX_REDIS_URL") && !shown.contains("hunter2"), "{shown}");
 }
 
 #[test]

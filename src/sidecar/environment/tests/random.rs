@@ -35,7 +35,7 @@ fn os(bytes: &[u8]) -> OsString {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1500) })]
 
     #[cfg(unix)]
     #[test]
