@@ -288,3 +288,18 @@ async fn what_goes_away_later_on_is_named_and_takes_nobody_out_of_service() {
     kafka.produce(&setting.topic, [order(2)]).await;
     await_until("the store is named", patience, async || says("store", "failed").await).await;
 }
+
+#[tokio::test]
+async fn a_store_that_goes_away_shows_also_where_claims_are_answered() {
+    let redis = RedisServer::start();
+    let settings = [("HAPAX_DELIVERY", "pull"), ("HAPAX_NAMESPACE", "billing"), ("HAPAX_REDIS_URL", &*redis.url())];
+    let hapax = Beside::start(&settings);
+    hapax.ready().await;
+    assert_eq!(hapax.metric("hapax_store_breaker", "").await, 0);
+    drop(redis);
+    await_until("the store is not reached", Duration::from_secs(60), async || {
+        hapax.metric("hapax_store_breaker", "").await > 0 && hapax.health("/ready").await.1.contains("not reached")
+    })
+    .await;
+    assert_eq!(hapax.health("/ready").await.0, 200);
+}

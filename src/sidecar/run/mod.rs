@@ -14,10 +14,11 @@ mod waiting;
 use std::sync::Arc;
 
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 use self::delivering::Delivering;
 use self::serving::{Listeners, Serving};
-use self::standing::StoreStanding;
+use self::standing::{StoreStanding, watch_store};
 use self::waiting::Patience;
 use super::admin::{AdminState, ScopeKind, Tally};
 use super::health::{Health, Part};
@@ -104,6 +105,7 @@ async fn answer_claims(
         return Ok(());
     }
     health.started(Part::Store);
+    let watching = AbortOnDropHandle::new(tokio::spawn(watch_store(Arc::clone(&store), Arc::clone(&observer))));
     let state = administration(settings, "pull", &pulled.id_key, tally, Arc::clone(&store));
     let calls = PullState::new(store, observer, pulled.clone());
     let api = pull::router(Arc::clone(&calls));
@@ -116,6 +118,7 @@ async fn answer_claims(
         () = calls.finish() => {}
         () = shutdown.at_once_asked() => {}
     }
+    drop(watching);
     Ok(())
 }
 

@@ -1,13 +1,17 @@
 //! How the parts stand once they have started, for `/ready`, which names them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::observe::Observer;
 use crate::sidecar::health::{Health, Part};
 use crate::sidecar::push::TargetState;
-use crate::store::{Breaker, StoreHealth};
+use crate::store::{Breaker, Store, StoreHealth};
+
+/// It is what was last seen, so that a look costs nothing.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Tells how the store stands.
 #[derive(Debug)]
@@ -18,6 +22,19 @@ impl Observer for StoreStanding {
         match health.breaker {
             Breaker::Closed => self.0.started(Part::Store),
             _ => self.0.failed(Part::Store, "not reached"),
+        }
+    }
+}
+
+/// Tells the observer how the store is, as a consumer would where there is one; never ends by itself.
+pub(super) async fn watch_store(store: Arc<dyn Store>, observer: Arc<dyn Observer>) {
+    let (mut every, mut known) = (tokio::time::interval(LOOK_INTERVAL), None);
+    loop {
+        every.tick().await;
+        let health = store.health();
+        if known.as_ref() != Some(&health) {
+            observer.on_store_health(&health);
+            known = Some(health);
         }
     }
 }
