@@ -298,6 +298,8 @@ async fn a_store_that_goes_away_shows_also_where_claims_are_answered() {
     assert_eq!(hapax.metric("hapax_store_breaker", "").await, 0);
     drop(redis);
     await_until("the store is not reached", Duration::from_secs(60), async || {
+        // Nobody looks for a store that nobody asks.
+        hapax.post("/v1/claim", r#"{"ids": [{"id": "a7"}]}"#).await;
         hapax.metric("hapax_store_breaker", "").await > 0 && hapax.health("/ready").await.1.contains("not reached")
     })
     .await;
