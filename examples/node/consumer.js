@@ -71,7 +71,7 @@ async function handleOnce(messages, heartbeat) {
       } catch (error) {
         console.log('failed', answer.id, error.message);
         if (answer.attempt >= maxAttempts) throw new Error(`gave up on ${answer.id}: send it to a dead-letter topic here`);
-        failed.push({ ...item, attempt: answer.attempt });
+        failed.push({ ...item, outcome: 'failed', attempt: answer.attempt });
       }
       await heartbeat();
     }
@@ -83,7 +83,7 @@ async function handleOnce(messages, heartbeat) {
       }
     }
     if (failed.length > 0) {
-      await call('/v1/release', { items: failed, outcome: 'failed' });
+      await call('/v1/release', { items: failed });
       await pause(200);
     }
     await heartbeat();
@@ -92,7 +92,8 @@ async function handleOnce(messages, heartbeat) {
 
 async function main() {
   const kafka = new Kafka({ brokers: [process.env.KAFKA ?? 'localhost:9092'], logLevel: logLevel.ERROR });
-  const consumer = kafka.consumer({ groupId: process.env.GROUP ?? 'billing' });
+  // So long the partitions of one that died wait for another.
+  const consumer = kafka.consumer({ groupId: process.env.GROUP ?? 'billing', sessionTimeout: 10_000 });
   for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => consumer.disconnect());
   await consumer.connect();
   await consumer.subscribe({ topic: process.env.TOPIC ?? 'orders', fromBeginning: true });

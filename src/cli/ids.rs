@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use serde_json::json;
@@ -12,9 +13,9 @@ use crate::id::{Fingerprint, IdKey, Identification, Identifier};
 use crate::kafka::Range;
 use crate::record::Record;
 use crate::sidecar::Settings;
+use crate::sidecar::admin::{Around, explain, told};
 use crate::sidecar::naming::{self, Place};
 use crate::sidecar::settings::{ConsumerSettings, Delivery};
-use crate::store::{State, Store};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -57,17 +58,19 @@ pub(super) struct ForgetOptions {
     execute: bool,
 }
 
-/// Tells the state of IDs; changes nothing.
+/// Tells the state of IDs, and what would become of their messages; changes nothing.
 pub(super) async fn inspect(settings: &Settings, options: &Options) -> Result<()> {
     let store = settings.store.build(&settings.namespace)?;
     let named = named(settings, options).await?;
     let states = store.inspect(named.iter().map(|(_, fingerprint)| *fingerprint).collect()).await;
+    let around = Around { window: store.terms().window, compact: store.mode() == "compact", now: now() };
     let mut out = io::stdout().lock();
     for ((name, fingerprint), state) in named.iter().zip(states) {
-        let state = state.map_err(told)?;
-        match options.json {
-            true => writeln!(out, "{}", json!({ "id": name, "fingerprint": fingerprint.to_string(), "state": as_json(&state) }))?,
-            false => writeln!(out, "{} ({fingerprint}): {}", name.escape_debug(), in_words(&state))?,
+        let state = state?;
+        if options.json {
+            writeln!(out, "{}", json!({ "id": name, "fingerprint": fingerprint.to_string(), "found": told(&state) }))?;
+        } else {
+            writeln!(out, "{} ({fingerprint}): {}", name.escape_debug(), explain(&state, around))?;
         }
     }
     Ok(())
@@ -85,12 +88,13 @@ pub(super) async fn forget(settings: &Settings, options: &ForgetOptions) -> Resu
     let forgotten = store.forget(named.iter().map(|(_, fingerprint)| *fingerprint).collect()).await;
     let mut out = io::stdout().lock();
     for ((name, fingerprint), forgotten) in named.iter().zip(forgotten) {
-        let forgotten = forgotten.map_err(told)?;
+        let forgotten = forgotten?;
         if options.options.json {
             writeln!(out, "{}", json!({ "id": name, "fingerprint": fingerprint.to_string(), "forgotten": forgotten }))?;
             continue;
         }
-        let says = if forgotten { "forgotten: its message is handled when it comes again" } else { "was not remembered" };
+        let says =
+            if forgotten { "forgotten: its message is handled when it comes again" } else { "was not remembered" };
         writeln!(out, "{} ({fingerprint}): {says}", name.escape_debug())?;
     }
     let lifetime = settings.store.cache_lifetime.as_secs();
@@ -115,7 +119,9 @@ async fn named(settings: &Settings, options: &Options) -> Result<Vec<(String, Fi
     named.extend(options.which.fingerprint.iter().map(|fingerprint| (String::new(), *fingerprint)));
     for place in &options.which.record {
         let Delivery::Push(push) = &settings.delivery else {
-            return Err("--record needs HAPAX_DELIVERY=push: otherwise hapax does not read the topic; name the ID".into());
+            return Err(
+                "--record needs HAPAX_DELIVERY=push: otherwise hapax does not read the topic; name the ID".into()
+            );
         };
         named.push(of_record(&push.0, settings, place.clone(), &key).await?);
     }
@@ -140,7 +146,8 @@ async fn of_record(
         read.map(|()| found)
     });
     let record = found.await??.ok_or_else(|| format!("there is no record at {name}"))?;
-    let identifier = Identifier::new(settings.namespace.clone()).extractor(Arc::clone(&consumer.extractor)).key(key.clone());
+    let identifier =
+        Identifier::new(settings.namespace.clone()).extractor(Arc::clone(&consumer.extractor)).key(key.clone());
     match identifier.identify(&record) {
         Identification::Id { fingerprint, .. } => Ok((name, fingerprint)),
         Identification::Stop(problem) => Err(format!("the record at {name} has no usable ID: {problem}").into()),
@@ -148,44 +155,8 @@ async fn of_record(
     }
 }
 
-fn told(error: impl Error) -> String {
-    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-    format!("{error}{cause}")
-}
-
-fn in_words(state: &State) -> String {
-    match state {
-        State::Absent => "absent: its message is handled when it comes".to_owned(),
-        State::InFlight { attempts, remaining } => format!(
-            "in flight, attempt {}: somebody handles its message; the lease holds for {} s unless it is renewed",
-            attempts + 1,
-            remaining.as_secs()
-        ),
-        State::Expired { attempts } => format!(
-            "its lease ran out after {attempts} counted attempts: whoever had it may have died; the next one takes it over"
-        ),
-        State::Idle { attempts } => format!("given back after {attempts} failed attempts; it will be tried again"),
-        State::Done { remaining, record } => {
-            let first = record.as_ref().map(|record| format!("; the first came from {}", record.origin)).unwrap_or_default();
-            format!("done: its message is dropped as a duplicate for another {} s{first}", remaining.as_secs())
-        }
-        _ => "written by a newer version of hapax: it waits, as one in flight elsewhere".to_owned(),
-    }
-}
-
-fn as_json(state: &State) -> serde_json::Value {
-    match state {
-        State::Absent => json!({ "is": "absent" }),
-        State::InFlight { attempts, remaining } => {
-            json!({ "is": "in_flight", "attempts": attempts, "remaining_ms": remaining.as_millis() })
-        }
-        State::Expired { attempts } => json!({ "is": "expired", "attempts": attempts }),
-        State::Idle { attempts } => json!({ "is": "idle", "attempts": attempts }),
-        State::Done { remaining, record } => json!({
-            "is": "done",
-            "remaining_ms": remaining.as_millis(),
-            "first": record.as_ref().map(|record| record.origin.to_string()),
-        }),
-        _ => json!({ "is": "unreadable" }),
-    }
+/// The wall clock, in milliseconds since the Unix epoch.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -12,11 +12,14 @@ use crate::sidecar::telemetry::init_logs;
 use crate::sidecar::{Settings, SidecarError, run};
 
 /// Runs it until a signal, and returns what it ended with.
-pub(super) async fn sidecar(settings: Settings) -> Result<(), SidecarError> {
+pub(super) async fn sidecar(settings: Settings, ignored: Vec<String>) -> Result<(), SidecarError> {
     init_logs(&settings.telemetry).map_err(|error| SidecarError::Internal(error.to_string()))?;
     let metrics = install_recorder().map_err(|error| SidecarError::Internal(error.to_string()))?;
     let shutdown = Shutdown::new();
     let signals = tokio::spawn(obey(shutdown.clone(), settings.shutdown_limit)?);
+    if !ignored.is_empty() {
+        tracing::info!(variables = ignored.join(" "), "ignored: Kubernetes set them, for a Service of that name");
+    }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), namespace = %settings.namespace, "starting");
     let ended = run(settings, metrics, shutdown).await;
     signals.abort();

@@ -190,6 +190,8 @@ impl Drop for Attached {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::store::{LeaseTerms, MemoryStore};
 
@@ -197,25 +199,30 @@ mod tests {
         control.attach(Arc::new(MemoryStore::new(LeaseTerms::default())))
     }
 
-    #[tokio::test]
+    /// What it is asked next; time stands still, so this waits for nothing that does not come.
+    async fn next(attached: &mut Attached) -> Asked {
+        tokio::time::timeout(Duration::from_secs(1), attached.next()).await.expect("something to be asked")
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_consumer_hears_of_pauses_once_also_of_one_before_its_start() {
         let control = Control::new();
         control.pause("before");
         let mut attached = attach(&control);
-        assert!(matches!(attached.next().await, Asked::Paused(true)));
+        assert!(matches!(next(&mut attached).await, Asked::Paused(true)));
         control.pause("again");
         assert_eq!(control.paused().as_deref(), Some("again"));
         let asks = control.clone();
         let asking = tokio::spawn(async move { asks.partitions().await });
-        let Asked::States(question) = attached.next().await else { panic!("it is paused already") };
+        let Asked::States(question) = next(&mut attached).await else { panic!("it is paused already") };
         question.send(Vec::new()).unwrap();
         assert_eq!(asking.await.unwrap(), []);
         control.resume();
-        assert!(matches!(attached.next().await, Asked::Paused(false)));
+        assert!(matches!(next(&mut attached).await, Asked::Paused(false)));
         assert_eq!(control.paused(), None);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn before_the_start_and_after_the_end_there_is_nothing_to_tell() {
         let control = Control::new();
         assert!(control.partitions().await.is_empty() && control.store().is_none());
@@ -235,7 +242,7 @@ mod tests {
         assert!(control.partitions().await.is_empty() && control.store().is_none());
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn the_end_of_one_consumer_does_not_take_the_handle_from_the_next() {
         let control = Control::new();
         let first = attach(&control);
@@ -243,7 +250,7 @@ mod tests {
         drop(first);
         let asks = control.clone();
         let asking = tokio::spawn(async move { asks.partitions().await });
-        let Asked::States(question) = second.next().await else { panic!("nobody paused it") };
+        let Asked::States(question) = next(&mut second).await else { panic!("nobody paused it") };
         question.send(Vec::new()).unwrap();
         assert_eq!(asking.await.unwrap(), []);
     }

@@ -4,7 +4,13 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::Request;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::net::TcpStream;
 
 use crate::common::{Program, Signal, await_until};
 
@@ -43,7 +49,11 @@ impl Beside {
 
     /// The sum of a metric over its labels that contain `label`.
     pub async fn metric(&self, name: &str, label: &str) -> u64 {
-        let (_, text) = self.health("/metrics").await;
+        // Not before it listens.
+        let Some((_, text)) = get(self.health, "/metrics").await else {
+            assert!(self.process.runs(), "hapax ended:\n{}", self.process.output());
+            return 0;
+        };
         let lines = text.lines().filter(|line| line.starts_with(name) && line.contains(label));
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>() as u64
     }
@@ -55,15 +65,6 @@ impl Beside {
         serde_json::from_str(&body).expect("JSON")
     }
 
-    /// `POST` on the listener for callers.
-    pub async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
-        let client = client();
-        let request = client.post(format!("http://{}{path}", self.address)).header("content-type", "application/json");
-        let answer = request.body(body.to_string()).send().await.expect("an answer");
-        let status = answer.status().as_u16();
-        (status, serde_json::from_slice(&answer.bytes().await.expect("a body")).unwrap_or(Value::Null))
-    }
-
     /// Asks for the end in order, and waits for it: the exit code.
     pub async fn end(&self) -> i32 {
         self.process.signal(Signal::Term);
@@ -73,12 +74,15 @@ impl Beside {
 
 /// Status and body; nothing where nobody answers.
 pub async fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
-    let answer = client().get(format!("http://{address}{path}")).send().await.ok()?;
-    Some((answer.status().as_u16(), answer.text().await.ok()?))
-}
-
-fn client() -> reqwest::Client {
-    reqwest::Client::builder().no_proxy().build().expect("a client")
+    let stream = TcpStream::connect(address).await.ok()?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
+    let connection = tokio::spawn(connection);
+    let request = Request::get(path).header("host", address.to_string()).body(Empty::<Bytes>::new()).ok()?;
+    let answer = sender.send_request(request).await.ok()?;
+    let status = answer.status().as_u16();
+    let body = answer.into_body().collect().await.ok()?.to_bytes();
+    connection.abort();
+    Some((status, String::from_utf8_lossy(&body).into_owned()))
 }
 
 /// An address that was free a moment ago.

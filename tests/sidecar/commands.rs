@@ -13,7 +13,8 @@ use crate::common::{Kafka, Message, RedisServer, await_until, unique};
 async fn hapax(arguments: &[&str], settings: &[(&str, &str)]) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hapax"));
     command.args(arguments).env_clear().envs(settings.iter().copied());
-    let Output { status, stdout, stderr } = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+    let Output { status, stdout, stderr } =
+        tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (status.code().unwrap_or(-1), text(stdout), text(stderr))
 }
@@ -77,12 +78,14 @@ async fn the_doctor_says_what_it_cannot_reach() {
     let (group, brokers, store) = (unique("billing"), kafka.bootstrap(), redis.url());
     let nobody = format!("127.0.0.1:{}", free_port());
     let (away, url) = (format!("redis://{nobody}"), format!("http://{nobody}/"));
-    let usual = [("HAPAX_GROUP", &*group), ("HAPAX_TOPICS", &topic), ("HAPAX_PUSH_URL", &url), ("HAPAX_START_LIMIT", "500ms")];
+    let usual =
+        [("HAPAX_GROUP", &*group), ("HAPAX_TOPICS", &topic), ("HAPAX_PUSH_URL", &url), ("HAPAX_START_LIMIT", "500ms")];
     let (code, findings) =
         doctor(&[&usual[..], &[("HAPAX_BROKERS", &brokers), ("HAPAX_REDIS_URL", &store)]].concat()).await;
     assert!(has(&findings, "error", "topic") && has(&findings, "warning", "unreachable"), "{findings:?}");
     assert_eq!(code, 2, "a topic that is missing is an error");
-    let (code, findings) = doctor(&[&usual[..], &[("HAPAX_BROKERS", &nobody), ("HAPAX_REDIS_URL", &away)]].concat()).await;
+    let (code, findings) =
+        doctor(&[&usual[..], &[("HAPAX_BROKERS", &nobody), ("HAPAX_REDIS_URL", &away)]].concat()).await;
     assert_eq!(findings.iter().filter(|(severity, name)| severity == "error" && name == "unreachable").count(), 2);
     assert_eq!(code, 69);
 }
@@ -149,7 +152,8 @@ async fn dead_letters_go_back_once_and_are_handled() {
         running.metric("hapax_records_settled_total", "").await == 14
     })
     .await;
-    let mut bodies: Vec<_> = mended.requests().into_iter().map(|request| String::from_utf8(request.body).unwrap()).collect();
+    let mut bodies: Vec<_> =
+        mended.requests().into_iter().map(|request| String::from_utf8(request.body).unwrap()).collect();
     bodies.sort();
     assert_eq!(bodies, (0..10).map(|n| n.to_string()).collect::<Vec<_>>(), "each once");
     assert_eq!(running.metric("hapax_records_settled_total", "duplicate").await, 4);
@@ -176,7 +180,7 @@ async fn what_is_known_of_an_id_is_told_and_can_be_forgotten() {
     let (scope, place) = (format!("topic:{topic}"), format!("{topic}/0/0"));
     let by_id = ["inspect", "a7", "--scope", &scope];
     let (code, out, err) = hapax(&by_id, &settings).await;
-    assert!(code == 0 && out.contains("absent"), "{out}{err}");
+    assert!(code == 0 && out.contains("nothing is known of this ID"), "{out}{err}");
     let running = Beside::start(&settings);
     app.until(1).await;
     await_until("it is settled", Duration::from_secs(60), async || {
@@ -186,20 +190,20 @@ async fn what_is_known_of_an_id_is_told_and_can_be_forgotten() {
     assert_eq!(running.end().await, 0);
 
     let (_, out, _) = hapax(&by_id, &settings).await;
-    assert!(out.contains("done: its message is dropped"), "{out}");
+    assert!(out.contains("dropped as a duplicate"), "{out}");
     let (code, by_record, err) = hapax(&["inspect", "--record", &place], &settings).await;
-    assert!(code == 0 && by_record.contains("done"), "{by_record}{err}");
+    assert!(code == 0 && by_record.contains("dropped as a duplicate"), "{by_record}{err}");
     let fingerprint = |out: &str| out.split(['(', ')']).nth(1).unwrap().to_owned();
     assert_eq!(fingerprint(&out), fingerprint(&by_record));
     let (_, json, _) = hapax(&["inspect", "--json", "--fingerprint", &fingerprint(&out)], &settings).await;
-    assert_eq!(serde_json::from_str::<Value>(&json).unwrap()["state"]["is"], "done", "{json}");
+    assert_eq!(serde_json::from_str::<Value>(&json).unwrap()["found"]["state"], "done", "{json}");
 
     let (_, out, _) = hapax(&["forget", "a7", "--scope", &scope], &settings).await;
     assert!(out.contains("nothing was forgotten"), "{out}");
     let (code, out, err) = hapax(&["forget", "--execute", "a7", "--scope", &scope], &settings).await;
     assert!(code == 0 && out.contains("forgotten") && err.contains("HAPAX_CACHE_LIFETIME"), "{out}{err}");
     let (_, out, _) = hapax(&by_id, &settings).await;
-    assert!(out.contains("absent"), "{out}");
+    assert!(out.contains("nothing is known of this ID"), "{out}");
     let (code, _, err) = hapax(&["inspect", "a7"], &settings).await;
     assert!(code == 64 && err.contains("--scope"), "{err}");
     let (code, _, err) = hapax(&["inspect", "a7", "--scope", "orders"], &settings).await;

@@ -28,10 +28,8 @@ async fn delivered(more: &[(&str, &str)], exported_to: &App) -> (String, Vec<Vec
     ];
     let hapax = Beside::start(&[&usual, more].concat());
     app.until(1).await;
-    await_until("it is committed", Duration::from_secs(60), async || {
-        hapax.metric("hapax_commits_total", "").await > 0
-    })
-    .await;
+    await_until("it is committed", Duration::from_secs(60), async || hapax.metric("hapax_commits_total", "").await > 0)
+        .await;
     assert_eq!(hapax.end().await, 0, "{}", hapax.process.output());
     let exported = exported_to.requests().into_iter().inspect(|request| {
         assert!(request.line.starts_with("POST /v1/traces "), "{}", request.line);
@@ -52,7 +50,8 @@ fn bytes(hex: &str) -> Vec<u8> {
 async fn a_delivery_is_a_span_between_the_producers_and_the_applications() {
     let receiver = App::start(|_| Reply::status(200)).await;
     let url = format!("http://{}", receiver.address());
-    let (passed_on, exported) = delivered(&[("HAPAX_TRACES", &url), ("HAPAX_SERVICE_NAME", "billing-hapax")], &receiver).await;
+    let (passed_on, exported) =
+        delivered(&[("HAPAX_TRACES", &url), ("HAPAX_SERVICE_NAME", "billing-hapax")], &receiver).await;
     let parts: Vec<_> = passed_on.split('-').collect();
     let ["00", TRACE, span, "01"] = parts[..] else { panic!("{passed_on}") };
     assert_ne!(span, PARENT, "the application's span is the child of ours");

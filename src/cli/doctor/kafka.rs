@@ -81,10 +81,14 @@ fn version(survey: &Survey) -> Finding {
             format!("the brokers speak the protocol of Kafka {version}; nobody tests with it any more"),
             "upgrade to a supported version",
         ),
-        Some(version) => Finding::note("kafka", "version", format!("the brokers speak the protocol of Kafka {version}")),
-        None if settings.is_empty() => {
-            Finding::note("kafka", "version", "the brokers do not tell their settings to this user: their version is not known")
+        Some(version) => {
+            Finding::note("kafka", "version", format!("the brokers speak the protocol of Kafka {version}"))
         }
+        None if settings.is_empty() => Finding::note(
+            "kafka",
+            "version",
+            "the brokers do not tell their settings to this user: their version is not known",
+        ),
         None => Finding::note("kafka", "version", "the brokers are of Kafka 4.0 or later"),
     }
 }
@@ -180,7 +184,11 @@ fn retry(topic: &TopicSurvey, delay: Duration, largest: Option<u64>, about: &str
         findings.push(Finding::error(
             about,
             "retry_retention",
-            format!("it keeps records for {} and they wait there for {}: they may be deleted before their time", duration(kept), duration(delay)),
+            format!(
+                "it keeps records for {} and they wait there for {}: they may be deleted before their time",
+                duration(kept),
+                duration(delay)
+            ),
             "set its retention.ms to a week",
         ));
     }
@@ -212,7 +220,10 @@ fn dead_letters(topic: &TopicSurvey, largest: Option<u64>, about: &str) -> Vec<F
         findings.push(Finding::warning(
             about,
             "dead_letter_retention",
-            format!("it keeps dead letters for {}: a weekend, and they are gone before anybody saw them", duration(kept)),
+            format!(
+                "it keeps dead letters for {}: a weekend, and they are gone before anybody saw them",
+                duration(kept)
+            ),
             "set its retention.ms to a fortnight or more",
         ));
     }

@@ -66,7 +66,8 @@ async fn examine_kafka(consumer: &ConsumerSettings, settings: &Settings, report:
     let (topics, roles) = topics(consumer).into_iter().unzip::<_, _, Vec<_>, Vec<_>>();
     match consumer.kafka.survey(&topics).await {
         Ok(survey) => {
-            let (group, window, max_age) = (consumer.kafka.group.clone(), settings.store.terms.window, consumer.max_age);
+            let (group, window, max_age) =
+                (consumer.kafka.group.clone(), settings.store.terms.window, consumer.max_age);
             report.findings.extend(kafka::judge(&survey, &Plan { group, roles, window, max_age }));
         }
         Err(error) => {
@@ -100,7 +101,7 @@ async fn examine_store(settings: &Settings, report: &mut Report) {
         ));
         return;
     };
-    let store = match redis.build(settings.store.terms, settings.namespace.clone()) {
+    let store = match redis.build(settings.store.terms, &settings.namespace) {
         Ok(store) => store,
         Err(problem) => {
             report.findings.push(Finding::error("redis", "settings", problem.to_string(), "correct the setting"));
@@ -124,8 +125,11 @@ async fn look(store: &RedisStore, settings: &Settings) -> Result<Vec<Finding>, S
         Delivery::Pull(pull) => crate::sidecar::pull::agreement(store, pull),
     };
     let probe = store.probe(&agreement).await?;
-    // Where the user may not ask for it, it is not known.
-    let estimate = store.estimate().await.ok();
+    // An estimate reads the plan of the sets, and would write one where there is none.
+    let estimate = match probe.agrees {
+        Some(Ok(())) => store.estimate().await.ok(),
+        _ => None,
+    };
     Ok(redis::judge(&store.health(), &probe, estimate.as_ref()))
 }
 

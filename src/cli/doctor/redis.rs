@@ -13,13 +13,17 @@ const WRONG: Duration = Duration::from_secs(60);
 
 /// Judges what was found.
 pub(super) fn judge(health: &StoreHealth, probe: &Probe, estimate: Option<&Estimate>) -> Vec<Finding> {
-    let mut findings: Vec<_> = health.findings.iter().map(|found| {
-        let says = format!("{}: {}", found.address, found.says);
-        match found.severity {
-            Severity::Error => Finding::error("redis", found.name, says, found.remedy),
-            _ => Finding::warning("redis", found.name, says, found.remedy),
-        }
-    }).collect();
+    let mut findings: Vec<_> = health
+        .findings
+        .iter()
+        .map(|found| {
+            let says = format!("{}: {}", found.address, found.says);
+            match found.severity {
+                Severity::Error => Finding::error("redis", found.name, says, found.remedy),
+                _ => Finding::warning("redis", found.name, says, found.remedy),
+            }
+        })
+        .collect();
     for node in &health.nodes {
         let Some(server) = &node.server else { continue };
         findings.push(Finding::note(
@@ -27,7 +31,11 @@ pub(super) fn judge(health: &StoreHealth, probe: &Probe, estimate: Option<&Estim
             "server",
             format!(
                 "{}: version {}, {} with {} replicas, {} MiB in use{}",
-                node.address, server.version, server.role, server.replicas, server.used_memory >> 20,
+                node.address,
+                server.version,
+                server.role,
+                server.replicas,
+                server.used_memory >> 20,
                 server.max_memory.map_or_else(|| " without a limit".to_owned(), |max| format!(" of {} MiB", max >> 20)),
             ),
         ));
@@ -37,37 +45,46 @@ pub(super) fn judge(health: &StoreHealth, probe: &Probe, estimate: Option<&Estim
             findings.push(Finding::warning(
                 "redis",
                 "nearly_full",
-                format!("{}: more than {:.0} % of its memory is in use; when it is full nothing new is handled", node.address, NEARLY_FULL * 100.0),
+                format!(
+                    "{}: more than {:.0} % of its memory is in use; when it is full nothing new is handled",
+                    node.address,
+                    NEARLY_FULL * 100.0
+                ),
                 "give it more memory, or choose a shorter HAPAX_WINDOW",
             ));
         }
     }
-    findings.extend(clock(probe));
+    findings.push(clock(probe));
     match &probe.agrees {
         None => findings.push(Finding::note("redis", "namespace", "nobody has opened the namespace yet")),
-        Some(Ok(())) => findings.push(Finding::note("redis", "namespace", "the namespace was opened with these settings")),
-        Some(Err(error @ (OpenError::Disagreement { .. } | OpenError::Unreadable { .. }))) => findings.push(Finding::error(
-            "redis",
-            "namespace",
-            error.to_string(),
-            "see src/docs/guarantees.md on how settings are changed without repeats",
-        )),
+        Some(Ok(())) => {
+            findings.push(Finding::note("redis", "namespace", "the namespace was opened with these settings"))
+        }
+        Some(Err(error @ (OpenError::Disagreement { .. } | OpenError::Unreadable { .. }))) => {
+            findings.push(Finding::error(
+                "redis",
+                "namespace",
+                error.to_string(),
+                "see src/docs/guarantees.md on how settings are changed without repeats",
+            ))
+        }
         Some(Err(error)) => findings.push(Finding::error("redis", "namespace", error.to_string(), "see the error")),
     }
-    match estimate {
-        Some(Estimate { ids: 0, .. }) => findings.push(Finding::note("redis", "memory", "no IDs are remembered yet")),
-        Some(Estimate { ids, bytes }) => findings.push(Finding::note(
-            "redis",
-            "memory",
-            format!("about {ids} IDs are remembered, with {:.1} bytes each", *bytes as f64 / *ids as f64),
-        )),
-        None => findings.push(Finding::note(
-            "redis",
-            "memory",
-            "how many IDs are remembered is not known: the user may not call MEMORY USAGE",
-        )),
+    if matches!(probe.agrees, Some(Ok(()))) {
+        findings.push(memory(estimate));
     }
     findings
+}
+
+fn memory(estimate: Option<&Estimate>) -> Finding {
+    let says = match estimate {
+        Some(Estimate { ids: 0, .. }) => "no IDs are remembered yet".to_owned(),
+        Some(Estimate { ids, bytes }) => {
+            format!("about {ids} IDs are remembered, with {:.1} bytes each", *bytes as f64 / *ids as f64)
+        }
+        None => "how many IDs are remembered is not known: the user may not call MEMORY USAGE".to_owned(),
+    };
+    Finding::note("redis", "memory", says)
 }
 
 fn clock(probe: &Probe) -> Finding {
@@ -79,7 +96,9 @@ fn clock(probe: &Probe) -> Finding {
         probe.clock_error.as_millis().max(1)
     );
     if apart >= WRONG {
-        let says = format!("{says}: ages of messages are wrong by that; what is remembered for how long is decided by its clock");
+        let says = format!(
+            "{says}: ages of messages are wrong by that; what is remembered for how long is decided by its clock"
+        );
         return Finding::warning("redis", "clock", says, "let both follow a time server");
     }
     match apart >= NOTABLE {

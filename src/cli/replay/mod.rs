@@ -55,7 +55,8 @@ pub(super) struct Options {
 
 fn time(text: &str) -> std::result::Result<i64, String> {
     let format = &time::format_description::well_known::Rfc3339;
-    let time = time::OffsetDateTime::parse(text, format).map_err(|_| "write it as in 2026-01-31T12:00:00Z".to_owned())?;
+    let time =
+        time::OffsetDateTime::parse(text, format).map_err(|_| "write it as in 2026-01-31T12:00:00Z".to_owned())?;
     i64::try_from(time.unix_timestamp_nanos() / 1_000_000).map_err(|_| "it is too far away".to_owned())
 }
 
@@ -77,7 +78,13 @@ pub(super) async fn run(settings: &Settings, options: &Options) -> Result<()> {
     let filter = Filter {
         namespace: settings.namespace.clone(),
         group: consumer.kafka.group.clone(),
-        topics: consumer.kafka.topics.iter().filter(|it| options.topic.as_ref().is_none_or(|only| only == *it)).cloned().collect(),
+        topics: consumer
+            .kafka
+            .topics
+            .iter()
+            .filter(|it| options.topic.as_ref().is_none_or(|only| only == *it))
+            .cloned()
+            .collect(),
         reason: options.reason.clone(),
         since: options.since,
         until: options.until,

@@ -9,17 +9,17 @@ use crate::store::{DoneRecord, State};
 
 /// What the sentences need to know beside the state.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Around {
+pub(crate) struct Around {
     /// How long a done ID is remembered.
-    pub(super) window: Duration,
+    pub(crate) window: Duration,
     /// Whether the store keeps slices of time only.
-    pub(super) compact: bool,
+    pub(crate) compact: bool,
     /// The wall clock, in milliseconds since the Unix epoch.
-    pub(super) now: i64,
+    pub(crate) now: i64,
 }
 
 /// A state for programs.
-pub(super) fn told(state: &State) -> Value {
+pub(crate) fn told(state: &State) -> Value {
     match state {
         State::Absent => json!({ "state": "absent" }),
         State::InFlight { attempts, remaining } => {
@@ -51,7 +51,7 @@ fn millis(time: Duration) -> u64 {
 }
 
 /// What would become of a message with this ID now, and why, in one sentence or two.
-pub(super) fn explain(state: &State, around: Around) -> String {
+pub(crate) fn explain(state: &State, around: Around) -> String {
     let Around { window, compact, now } = around;
     let counted = |attempts: u32| match attempts {
         1 => "1 attempt was".to_owned(),

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use crate::id::{Fingerprint, IdKey, Identity, MAX_ID_BYTES, MessageId, Scope};
+use crate::sidecar::naming;
 
 /// How many IDs one call may name.
 pub(super) const MOST_IDS: usize = 1000;
@@ -77,7 +78,8 @@ impl AskedId {
     fn fingerprint(&self, key: &IdKey, plain: ScopeKind) -> Result<Fingerprint, String> {
         match (&self.fingerprint, &self.scope, &self.id) {
             (Some(digits), None, None) if self.replay.is_none() => {
-                read_hex(digits).ok_or_else(|| "has a fingerprint that is not 32 hexadecimal digits".to_owned())
+                let read = naming::fingerprint(digits);
+                read.map_err(|_| "has a fingerprint that is not 32 hexadecimal digits".to_owned())
             }
             (None, Some(scope), Some(id)) => {
                 let id = message_id(id)?;
@@ -100,12 +102,6 @@ fn message_id(id: &serde_json::Value) -> Result<MessageId, String> {
         }
         _ => Err(format!("has an id that is neither text of at most {MAX_ID_BYTES} bytes nor a whole number")),
     }
-}
-
-fn read_hex(digits: &str) -> Option<Fingerprint> {
-    let value = u128::from_str_radix(digits, 16).ok()?;
-    let plain = digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-    plain.then(|| Fingerprint::from_bytes(value.to_be_bytes()))
 }
 
 #[cfg(test)]

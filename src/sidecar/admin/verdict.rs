@@ -47,11 +47,13 @@ fn errors(snapshot: &Snapshot) -> Option<String> {
             1 => " One more partition is stopped.".to_owned(),
             others => format!(" {others} more partitions are stopped."),
         };
+        // The rest of the reason says what can be done, at length.
+        let reason = stop.reason.split(". ").next().unwrap_or_default().trim_end_matches('.');
+        let more = if reason.len() + 1 < stop.reason.len() { " What to do stands at the partition." } else { "" };
         return Some(format!(
-            "Partition {} is stopped at offset {}: {}.{others}",
+            "Partition {} is stopped at offset {}: {reason}.{more}{others}",
             part.name(),
-            stop.offset,
-            stop.reason.trim_end_matches('.')
+            stop.offset
         ));
     }
     if snapshot.delivery == "push" && snapshot.partitions.is_none() {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::serving::Serving;
+use super::standing::follow;
 use super::waiting::{Patience, chain};
 use crate::consumer::{BatchHandler, Control, Handler, Shutdown};
 use crate::observe::Observer;
-use crate::sidecar::admin::{self, AdminState};
+use crate::sidecar::admin::{self, AdminState, Target, TargetCondition, TargetState};
 use crate::sidecar::health::{Health, Part};
-use crate::sidecar::push::{Push, PushSettings};
+use crate::sidecar::push::{self, Push, PushSettings};
 use crate::sidecar::settings::ConsumerSettings;
 use crate::sidecar::telemetry::{Traced, Traces};
 use crate::sidecar::{Settings, SidecarError};
@@ -32,16 +33,24 @@ impl Delivering<'_> {
         let control = Control::new();
         let stops = control.clone();
         let push = Push::new(self.push, Arc::new(move |reason| stops.pause(reason)))?;
-        let state = state.delivering(control.clone(), push.watch());
+        let state = AdminState { consumer: Some(control.clone()), target: Some(self.target(&push)), ..state };
         serving.serve(admin::router(Arc::new(state)), self.settings, self.health)?;
         tokio::select! {
             () = push.wait_ready() => self.health.started(Part::Application),
             () = self.shutdown.drain_asked() => return Ok(()),
         }
+        tokio::select! {
+            delivered = self.again_and_again(&push, &control) => delivered,
+            () = follow(push.watch(), self.health) => Ok(()),
+        }
+    }
+
+    /// Consumers, one after the other, for as long as another can help.
+    async fn again_and_again(&self, push: &Push, control: &Control) -> Result<(), SidecarError> {
         let mut patience = Patience::new("Kafka or the store", self.settings.start_wait);
         loop {
             let handler = Traced::new(push.clone(), self.traces.tracer(), &self.consumer.kafka.group);
-            let (started, result) = self.once(handler, &control).await;
+            let (started, result) = self.once(handler, control).await;
             let Err(error) = result else { return Ok(()) };
             self.health.failed(Part::Kafka, "not reached");
             if started {
@@ -56,13 +65,30 @@ impl Delivering<'_> {
         }
     }
 
+    /// The application, for the status page.
+    fn target(&self, push: &Push) -> Target {
+        let (push, url) = (push.clone(), self.push.url.clone());
+        Target::new(move || {
+            let (condition, says) = match push.state() {
+                push::TargetState::Unknown => (TargetCondition::Starting, None),
+                push::TargetState::Ready => (TargetCondition::Ready, None),
+                push::TargetState::Unavailable { reason } => (TargetCondition::Unavailable, Some(reason)),
+                push::TargetState::Misconfigured { reason } => (TargetCondition::Misconfigured, Some(reason)),
+                push::TargetState::Stopped { reason } => (TargetCondition::Gone, Some(reason)),
+            };
+            TargetState { url: url.clone(), condition, says }
+        })
+    }
+
     /// One consumer; returns whether it had started.
     async fn once<H>(&self, handler: H, control: &Control) -> (bool, Result<(), SidecarError>)
     where
         H: Handler + BatchHandler,
     {
-        let builder = self.consumer.builder(Arc::clone(&self.store), &self.settings.namespace, &self.settings.store);
-        let built = builder.observer(Arc::clone(&self.observer)).control(control.clone()).build();
+        let (store, observer) = (Arc::clone(&self.store), Arc::clone(&self.observer));
+        let cache = (self.settings.store.cache_entries, self.settings.store.cache_lifetime);
+        let builder = self.consumer.builder(&self.settings.namespace, store, cache, observer);
+        let built = builder.control(control.clone()).build();
         let consumer = match built {
             Ok(consumer) => consumer,
             Err(error) => return (false, Err(SidecarError::Internal(error.to_string()))),

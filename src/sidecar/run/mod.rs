@@ -8,6 +8,7 @@
 
 mod delivering;
 mod serving;
+mod standing;
 mod waiting;
 
 use std::sync::Arc;
@@ -16,14 +17,16 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use self::delivering::Delivering;
 use self::serving::{Listeners, Serving};
+use self::standing::StoreStanding;
 use self::waiting::Patience;
-use super::admin::{AdminState, Tally};
+use super::admin::{AdminState, ScopeKind, Tally};
 use super::health::{Health, Part};
 use super::pull::{PullSettings, PullState};
 use super::settings::{Delivery, Settings, StoreSettings};
-use super::telemetry::Traces;
+use super::telemetry::{Named, Traces};
 use super::{SidecarError, admin, pull};
 use crate::consumer::Shutdown;
+use crate::id::{IdKey, Identifier};
 use crate::observe::{Fan, Observer};
 use crate::store::{Cached, DoneCache, Store};
 use crate::telemetry::Telemetry;
@@ -45,9 +48,15 @@ pub async fn run(settings: Settings, metrics: PrometheusHandle, shutdown: Shutdo
     };
     let health = Arc::new(Health::new(parts));
     let mut serving = Serving::start(listeners, &settings, Arc::clone(&health), metrics)?;
-    let traces = Traces::start(&settings.telemetry, exporting()?)?;
+    let traces = Traces::start(&settings.telemetry)?;
     let tally = Arc::new(Tally::new());
-    let observer: Arc<dyn Observer> = Arc::new(Fan::new([Arc::new(Telemetry::new()) as _, Arc::clone(&tally) as _]));
+    let mut observers: Vec<Arc<dyn Observer>> =
+        vec![Arc::new(Telemetry::new()), Arc::clone(&tally) as _, Arc::new(StoreStanding(Arc::clone(&health)))];
+    if let Delivery::Push(push) = &settings.delivery {
+        let identifier = Identifier::new(settings.namespace.clone()).extractor(Arc::clone(&push.0.extractor));
+        observers.push(Arc::new(Named::new(identifier.key(push.0.id_key.clone()), settings.telemetry.log_ids)));
+    }
+    let observer: Arc<dyn Observer> = Arc::new(Fan::new(observers));
 
     let ending = {
         let (health, shutdown) = (Arc::clone(&health), shutdown.clone());
@@ -59,13 +68,15 @@ pub async fn run(settings: Settings, metrics: PrometheusHandle, shutdown: Shutdo
     let ended = match &settings.delivery {
         Delivery::Push(push) => {
             let store = settings.store.build(&settings.namespace)?;
-            let state = AdminState::new(&settings, tally, Arc::clone(&store));
+            let state = administration(&settings, "push", &push.0.id_key, tally, Arc::clone(&store));
             let (consumer, push) = (&push.0, &push.1);
             let (settings, health, traces, shutdown) = (&settings, &*health, &traces, &shutdown);
             let delivering = Delivering { consumer, push, settings, store, observer, health, traces, shutdown };
             delivering.run(&mut serving, state).await
         }
-        Delivery::Pull(pulled) => answer_claims(pulled, &settings, &mut serving, &health, tally, observer, &shutdown).await,
+        Delivery::Pull(pulled) => {
+            answer_claims(pulled, &settings, &mut serving, &health, tally, observer, &shutdown).await
+        }
     };
     health.shutting_down();
     ending.abort();
@@ -93,17 +104,38 @@ async fn answer_claims(
         return Ok(());
     }
     health.started(Part::Store);
-    let state = AdminState::new(settings, tally, Arc::clone(&store));
-    let api = pull::router(Arc::new(PullState::new(store, observer, pulled.clone())));
+    let state = administration(settings, "pull", &pulled.id_key, tally, Arc::clone(&store));
+    let calls = PullState::new(store, observer, pulled.clone());
+    let api = pull::router(Arc::clone(&calls));
     serving.serve(api.merge(admin::router(Arc::new(state))), settings, health)?;
     tracing::info!(address = %serving.address(), namespace = %settings.namespace, "answering claims");
     shutdown.drain_asked().await;
+    serving.end_calls(shutdown).await;
+    // Completions of callers that have gone: their effects happened.
+    tokio::select! {
+        () = calls.finish() => {}
+        () = shutdown.at_once_asked() => {}
+    }
     Ok(())
 }
 
-/// The client that exports spans: by the system's certificates, and without a proxy from the environment.
-fn exporting() -> Result<reqwest::Client, SidecarError> {
-    let settings = super::push::default_tls()?;
-    let client = reqwest::Client::builder().no_proxy().tls_backend_preconfigured(settings);
-    client.build().map_err(|error| SidecarError::Internal(format!("no HTTP client can be made: {error}")))
+/// What the administration looks at, without a consumer.
+fn administration(
+    settings: &Settings,
+    delivery: &'static str,
+    id_key: &IdKey,
+    tally: Arc<Tally>,
+    store: Arc<dyn Store>,
+) -> AdminState {
+    AdminState {
+        namespace: settings.namespace.clone(),
+        delivery,
+        store,
+        id_key: id_key.clone(),
+        scope: if delivery == "pull" { ScopeKind::Name } else { ScopeKind::Topic },
+        cache_lifetime: settings.store.cache_lifetime,
+        tally,
+        consumer: None,
+        target: None,
+    }
 }

@@ -95,8 +95,8 @@ impl Serving {
         Ok(())
     }
 
-    /// Ends both: requests under way may end, unless an end at once is asked for. Probes are answered to the last.
-    pub(super) async fn end(mut self, shutdown: &Shutdown) {
+    /// Answers callers no more: requests under way may end, unless an end at once is asked for.
+    pub(super) async fn end_calls(&mut self, shutdown: &Shutdown) {
         self.main_ends.cancel();
         if let Some(mut main) = self.main.take() {
             tokio::select! {
@@ -105,6 +105,11 @@ impl Serving {
             }
             main.abort();
         }
+    }
+
+    /// Ends all of it; probes are answered to the last.
+    pub(super) async fn end(mut self, shutdown: &Shutdown) {
+        self.end_calls(shutdown).await;
         self.upkeep.abort();
         self.health_ends.cancel();
         // A probe that holds its connection open is no reason to stay.

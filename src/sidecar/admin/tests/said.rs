@@ -77,6 +77,14 @@ fn each_thing_that_is_wrong_has_its_sentence() {
     use Severity::{Error, Ok, Warning};
     type Change = fn(&mut Snapshot);
     let table: &[(Change, Severity, &str)] = &[
+        (
+            |s| {
+                stop(&mut s.partitions.as_mut().unwrap()[..1]);
+                s.partitions.as_mut().unwrap()[0].stopped.as_mut().unwrap().reason = "It is X. Do Y, or Z.".to_owned();
+            },
+            Error,
+            "is stopped at offset 41: It is X. What to do stands at the partition.",
+        ),
         (|_| {}, Ok, "All is well: 2 partitions, 0 records handled and 0 duplicates dropped per second."),
         (|s| s.partitions = Some(vec![]), Ok, "All is well, and no partition is assigned to this process."),
         (|s| (s.delivery, s.partitions) = ("pull", None), Ok, "All is well."),
