@@ -25,7 +25,8 @@
 //! * To run it beside a program in any language: `sidecar`, the binary `hapax`; what it can be told:
 //!   [`docs::configuration`].
 //! * To write a store: [`store::Store`].
-//! * To watch it: [`docs::metrics`], then [`telemetry`].
+//! * To watch it: [`docs::metrics`], then [`telemetry`]. When it stands still: [`docs::operations`].
+//! * To find out where duplicates come from: [`docs::why_twice`]. To move from another way: [`docs::migration`].
 //! * To change the engine: [`docs::design`], then [`engine`].
 //!
 //! # Features
@@ -69,6 +70,15 @@ pub mod docs {
 
     #[doc = include_str!("docs/metrics.md")]
     pub mod metrics {}
+
+    #[doc = include_str!("docs/operations.md")]
+    pub mod operations {}
+
+    #[doc = include_str!("docs/why_twice.md")]
+    pub mod why_twice {}
+
+    #[doc = include_str!("docs/migration.md")]
+    pub mod migration {}
 }
 
 /// The README's code, compiled.
