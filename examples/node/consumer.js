@@ -71,7 +71,7 @@ async function handleOnce(messages, heartbeat) {
       } catch (error) {
         console.log('failed', answer.id, error.message);
         if (answer.attempt >= maxAttempts) throw new Error(`gave up on ${answer.id}: send it to a dead-letter topic here`);
-        failed.push({ ...item, attempt: answer.attempt });
+        failed.push({ ...item, outcome: 'failed', attempt: answer.attempt });
       }
       await heartbeat();
     }
@@ -83,7 +83,7 @@ async function handleOnce(messages, heartbeat) {
       }
     }
     if (failed.length > 0) {
-      await call('/v1/release', { items: failed, outcome: 'failed' });
+      await call('/v1/release', { items: failed });
       await pause(200);
     }
     await heartbeat();

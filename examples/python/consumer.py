@@ -77,14 +77,14 @@ def handle_once(messages):
                     print("failed", key, error, flush=True)
                     if answer["attempt"] >= MAX_ATTEMPTS:
                         raise RuntimeError(f"gave up on {key}: send it to a dead-letter topic here") from error
-                    failed.append({**item, "attempt": answer["attempt"]})
+                    failed.append({**item, "outcome": "failed", "attempt": answer["attempt"]})
         if done:
             for answer in call("/v1/complete", {"items": done}):
                 if answer["status"] == "stale":  # It took longer than its lease: the effect may have happened twice.
                     print("overran its lease", answer["id"], flush=True)
                 waiting.pop(answer["id"], None)
         if failed:
-            call("/v1/release", {"items": failed, "outcome": "failed"})
+            call("/v1/release", {"items": failed})
             time.sleep(0.2)
 
 

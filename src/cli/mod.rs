@@ -1,18 +1,36 @@
-//! The command line: `hapax demo`.
+//! The command line.
 //!
-//! Exit codes: 0 all went well, 1 the promise did not hold, 64 bad arguments, 69 a service cannot be reached, 70 an
-//! error of hapax itself.
+//! Exit codes: 0 all went well; 1 the demo's promise did not hold, or the doctor warns; 2 the doctor finds errors; 64 bad
+//! arguments or settings; 69 a service cannot be reached; 70 an error of hapax itself. What was asked for goes to stdout,
+//! everything else to stderr.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
 
+mod config;
 mod demo;
+mod doctor;
+mod flags;
+mod ids;
+mod paint;
+mod replay;
+mod run;
 
 use std::error::Error;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 
-/// Bad arguments (`EX_USAGE` of sysexits.h).
+use self::flags::Flags;
+use crate::kafka::SourceError;
+use crate::sidecar::Settings;
+use crate::sidecar::environment::Read;
+use crate::store::StoreError;
+
+/// Bad arguments or settings (`EX_USAGE` of sysexits.h).
 const EXIT_USAGE: u8 = 64;
+/// A service cannot be reached (`EX_UNAVAILABLE`).
+const EXIT_UNAVAILABLE: u8 = 69;
 /// An error of hapax itself (`EX_SOFTWARE`).
 const EXIT_SOFTWARE: u8 = 70;
 
@@ -23,7 +41,9 @@ const EXIT_SOFTWARE: u8 = 70;
     version,
     about,
     max_term_width = 100,
-    after_help = "Logs go to stderr. HAPAX_LOG sets what is logged, as in HAPAX_LOG=info or HAPAX_LOG=hapax=debug."
+    after_help = "Settings are variables of the environment, or flags of the same names: HAPAX_GROUP is --group. Try \
+                  `hapax config --markdown`, then `hapax doctor`, then `hapax run`.\n\nExit codes: 64 bad arguments or \
+                  settings, 69 a service cannot be reached, 70 an error of hapax itself."
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -32,12 +52,60 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Runs the sidecar, until SIGTERM or SIGINT.
+    ///
+    /// The first signal ends in order: nothing new starts, what runs may end, and is recorded and committed. A second one
+    /// ends at once; what was running may run again elsewhere.
+    Run(Flags),
     /// Shows duplicates being dropped and nothing being lost, with nothing to install.
     ///
     /// Starts a Kafka cluster inside this process (librdkafka's own), produces records of which a known share are
     /// duplicates, consumes them with several workers, kills one of them on the way without drain, commit or release,
     /// and counts the effects. Ends with 0 if no message was lost and every repeated effect is explained by the kill.
     Demo(demo::Options),
+    /// Prints the settings in force and where each came from, or everything that is wrong with them.
+    Config {
+        #[command(flatten)]
+        options: config::Options,
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Looks at everything that the settings name, and says what could lose or repeat a message. Changes nothing.
+    ///
+    /// Ends with 0 where nothing is worse than a note, 1 after warnings, 2 after errors, 69 where a service cannot be
+    /// reached.
+    Doctor {
+        #[command(flatten)]
+        options: doctor::Options,
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Tells what is known of message IDs, and what would become of their messages.
+    Inspect {
+        #[command(flatten)]
+        options: ids::Options,
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Forgets message IDs, so that their messages are handled when they come again. Shows them first.
+    Forget {
+        #[command(flatten)]
+        options: ids::ForgetOptions,
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Sends dead letters back to the topics that they came from. Tells what it would send first.
+    Replay {
+        #[command(flatten)]
+        options: replay::Options,
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Prints completions for a shell.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
 }
 
 /// Parses the arguments, runs the command, prints its error.
@@ -52,30 +120,108 @@ pub fn main() -> ExitCode {
             };
         }
     };
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("HAPAX_LOG")
-                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error")),
-        )
-        .with_writer(std::io::stderr)
-        .init();
-    match arguments.command {
-        Command::Demo(options) => match demo::run(&options) {
-            Ok(report) => {
-                println!("{report}");
-                ExitCode::from(u8::from(!report.holds()))
-            }
-            Err(error) => failed(&*error),
-        },
+    match perform(arguments.command) {
+        Ok(code) => code,
+        Err(error) => failed(&*error),
     }
 }
 
+fn perform(command: Command) -> Result<ExitCode, Box<dyn Error>> {
+    match command {
+        Command::Run(flags) => {
+            let read = settings(&flags)?;
+            warn(&read)?;
+            in_runtime(run::sidecar(read.settings, read.ignored))??;
+        }
+        Command::Demo(options) => {
+            log_to_stderr("error");
+            let report = demo::run(&options)?;
+            writeln!(io::stdout(), "{report}")?;
+            return Ok(ExitCode::from(u8::from(!report.holds())));
+        }
+        Command::Config { options, .. } if options.markdown => config::markdown()?,
+        Command::Config { options, flags } => config::print(&settings(&flags)?, &options)?,
+        Command::Doctor { options, flags } => {
+            let read = settings(&flags)?;
+            log_to_stderr("off");
+            return Ok(in_runtime(doctor::run(&read.settings, &options))??);
+        }
+        Command::Inspect { options, flags } => {
+            let read = settings(&flags)?;
+            log_to_stderr("off");
+            in_runtime(ids::inspect(&read.settings, &options))??;
+        }
+        Command::Forget { options, flags } => {
+            let read = settings(&flags)?;
+            log_to_stderr("off");
+            in_runtime(ids::forget(&read.settings, &options))??;
+        }
+        Command::Replay { options, flags } => {
+            let read = settings(&flags)?;
+            log_to_stderr("error");
+            in_runtime(replay::run(&read.settings, &options))??;
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "hapax", &mut io::stdout());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn settings(flags: &Flags) -> Result<Read, Box<dyn Error>> {
+    Ok(Settings::from_environment(&flags.environment())?)
+}
+
+fn warn(read: &Read) -> io::Result<()> {
+    let mut err = io::stderr().lock();
+    read.warnings.iter().try_for_each(|warning| writeln!(err, "{}: {warning}", paint::warning()))
+}
+
+fn in_runtime<T>(work: impl Future<Output = T>) -> io::Result<T> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work))
+}
+
+/// For commands that answer on stdout: what the library logs, where somebody asks for it.
+fn log_to_stderr(otherwise: &str) {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("HAPAX_LOG");
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(otherwise));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+}
+
 fn failed(error: &(dyn Error + 'static)) -> ExitCode {
-    eprintln!("error: {error}");
+    let mut text = format!("{}: {error}\n", paint::error());
     let mut cause = error.source();
     while let Some(error) = cause {
-        eprintln!("  because: {error}");
+        text.push_str(&format!("  because: {error}\n"));
         cause = error.source();
     }
-    ExitCode::from(EXIT_SOFTWARE)
+    // Where nobody reads it, the code still tells.
+    io::stderr().write_all(text.as_bytes()).ok();
+    ExitCode::from(exit_code(error))
+}
+
+/// By what the error is, or what lies behind it.
+fn exit_code(error: &(dyn Error + 'static)) -> u8 {
+    use crate::error::Problem;
+    use crate::sidecar::SidecarError;
+    use crate::sidecar::environment::Problems;
+    use crate::sidecar::naming::NamingError;
+
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<SidecarError>() {
+            return run::exit_code(error);
+        }
+        if let Some(error) = error.downcast_ref::<SourceError>() {
+            return if error.is_configuration() { EXIT_USAGE } else { EXIT_UNAVAILABLE };
+        }
+        if let Some(error) = error.downcast_ref::<StoreError>() {
+            return if error.is_retryable() { EXIT_UNAVAILABLE } else { EXIT_USAGE };
+        }
+        if error.is::<Problem>() || error.is::<Problems>() || error.is::<NamingError>() {
+            return EXIT_USAGE;
+        }
+        next = error.source();
+    }
+    EXIT_SOFTWARE
 }

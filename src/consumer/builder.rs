@@ -101,6 +101,15 @@ impl ConsumerBuilder {
         self
     }
 
+    /// All settings of Kafka at once, its drain limit among them, in place of those that were made before: for whoever
+    /// has them at hand, and for properties of one side alone ([`KafkaSettings::consumer_properties`],
+    /// [`KafkaSettings::producer_properties`]).
+    pub fn kafka(mut self, settings: KafkaSettings) -> Self {
+        self.drain_limit = settings.drain_limit;
+        self.kafka = settings;
+        self
+    }
+
     /// The ID of a static member: a consumer that comes back with it within the session timeout gets its partitions
     /// back without a rebalance. No two consumers may run with the same one: the newer stops the older.
     pub fn static_member(mut self, id: impl Into<String>) -> Self {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::engine::PartitionState;
@@ -53,7 +52,7 @@ struct Shared {
     /// Why it is paused; `None` where it is not.
     reason: watch::Sender<Option<Arc<str>>>,
     /// Where the running consumer takes questions, and the store as it sees it.
-    running: Mutex<Option<Running>>,
+    running: watch::Sender<Option<Running>>,
 }
 
 #[derive(Clone, Debug)]
@@ -65,7 +64,7 @@ struct Running {
 impl Control {
     /// A handle that pauses nothing yet.
     pub fn new() -> Self {
-        let shared = Shared { reason: watch::Sender::new(None), running: Mutex::new(None) };
+        let shared = Shared { reason: watch::Sender::new(None), running: watch::Sender::new(None) };
         Self { shared: Arc::new(shared) }
     }
 
@@ -91,7 +90,7 @@ impl Control {
     ///
     /// Nothing is changed by asking, nor by giving up.
     pub async fn partitions(&self) -> Vec<PartitionState> {
-        let Some(running) = self.shared.running.lock().clone() else { return Vec::new() };
+        let Some(running) = self.shared.running.borrow().clone() else { return Vec::new() };
         let (question, answer) = oneshot::channel();
         match running.questions.send(question).await {
             Ok(()) => answer.await.unwrap_or_default(),
@@ -102,13 +101,24 @@ impl Control {
     /// The store as the consumer sees it, its local cache in front; `None` before it has started and after it has ended.
     /// Whoever forgets an ID does it here, or the cache of this process remembers it.
     pub fn store(&self) -> Option<Arc<dyn Store>> {
-        self.shared.running.lock().as_ref().map(|running| Arc::clone(&running.store))
+        self.shared.running.borrow().as_ref().map(|running| Arc::clone(&running.store))
+    }
+
+    /// Waits until the consumer has started: store and brokers have answered, and it is about to join its group. At once
+    /// where it runs already.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub async fn started(&self) {
+        // The sender lives as long as this handle.
+        self.shared.running.subscribe().wait_for(Option::is_some).await.ok();
     }
 
     /// The consumer's side of it, from its start on.
     pub(super) fn attach(&self, store: Arc<dyn Store>) -> Attached {
         let (questions, asked) = mpsc::channel(QUESTIONS);
-        *self.shared.running.lock() = Some(Running { questions, store });
+        self.shared.running.send_replace(Some(Running { questions, store }));
         let mut wanted = self.shared.reason.subscribe();
         // What was asked for before the start is news to it.
         wanted.mark_changed();
@@ -167,16 +177,21 @@ impl Attached {
 impl Drop for Attached {
     fn drop(&mut self) {
         // Whoever asks from now on is told that there is nothing; a later consumer may have taken its place.
-        let mut running = self.control.shared.running.lock();
         self.asked.close();
-        if running.as_ref().is_some_and(|running| running.questions.is_closed()) {
-            *running = None;
-        }
+        self.control.shared.running.send_if_modified(|running| {
+            let ours = running.as_ref().is_some_and(|running| running.questions.is_closed());
+            if ours {
+                *running = None;
+            }
+            ours
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::store::{LeaseTerms, MemoryStore};
 
@@ -184,29 +199,40 @@ mod tests {
         control.attach(Arc::new(MemoryStore::new(LeaseTerms::default())))
     }
 
-    #[tokio::test]
+    /// What it is asked next; time stands still, so this waits for nothing that does not come.
+    async fn next(attached: &mut Attached) -> Asked {
+        tokio::time::timeout(Duration::from_secs(1), attached.next()).await.expect("something to be asked")
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_consumer_hears_of_pauses_once_also_of_one_before_its_start() {
         let control = Control::new();
         control.pause("before");
         let mut attached = attach(&control);
-        assert!(matches!(attached.next().await, Asked::Paused(true)));
+        assert!(matches!(next(&mut attached).await, Asked::Paused(true)));
         control.pause("again");
         assert_eq!(control.paused().as_deref(), Some("again"));
         let asks = control.clone();
         let asking = tokio::spawn(async move { asks.partitions().await });
-        let Asked::States(question) = attached.next().await else { panic!("it is paused already") };
+        let Asked::States(question) = next(&mut attached).await else { panic!("it is paused already") };
         question.send(Vec::new()).unwrap();
         assert_eq!(asking.await.unwrap(), []);
         control.resume();
-        assert!(matches!(attached.next().await, Asked::Paused(false)));
+        assert!(matches!(next(&mut attached).await, Asked::Paused(false)));
         assert_eq!(control.paused(), None);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn before_the_start_and_after_the_end_there_is_nothing_to_tell() {
         let control = Control::new();
         assert!(control.partitions().await.is_empty() && control.store().is_none());
+        let waits = control.clone();
+        let waiting = tokio::spawn(async move { waits.started().await });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
         let attached = attach(&control);
+        waiting.await.unwrap();
+        control.started().await;
         assert!(control.store().is_some());
         let asks = control.clone();
         let asking = tokio::spawn(async move { asks.partitions().await });
@@ -216,7 +242,7 @@ mod tests {
         assert!(control.partitions().await.is_empty() && control.store().is_none());
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn the_end_of_one_consumer_does_not_take_the_handle_from_the_next() {
         let control = Control::new();
         let first = attach(&control);
@@ -224,7 +250,7 @@ mod tests {
         drop(first);
         let asks = control.clone();
         let asking = tokio::spawn(async move { asks.partitions().await });
-        let Asked::States(question) = second.next().await else { panic!("nobody paused it") };
+        let Asked::States(question) = next(&mut second).await else { panic!("nobody paused it") };
         question.send(Vec::new()).unwrap();
         assert_eq!(asking.await.unwrap(), []);
     }

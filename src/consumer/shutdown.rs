@@ -31,11 +31,21 @@ impl Shutdown {
         self.at_once.cancel();
     }
 
-    pub(super) async fn drain_asked(&self) {
+    /// Waits until an end is asked for, in order or at once.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub async fn drain_asked(&self) {
         self.drain.cancelled().await;
     }
 
-    pub(super) async fn at_once_asked(&self) {
+    /// Waits until an end at once is asked for.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub async fn at_once_asked(&self) {
         self.at_once.cancelled().await;
     }
 }

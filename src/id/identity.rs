@@ -44,6 +44,11 @@ impl MessageId {
         }
     }
 
+    /// An ID that is a whole number: `7` is another ID than the text `"7"`.
+    pub fn whole_number(number: impl Into<i128>) -> Self {
+        Self::of_kind(Kind::Number, number.into().to_string())
+    }
+
     pub(crate) fn of_kind(kind: Kind, bytes: impl Into<Bytes>) -> Self {
         Self { kind, bytes: bytes.into() }
     }

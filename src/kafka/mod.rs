@@ -78,8 +78,10 @@ pub use error::SourceError;
 pub use policy::{GroupProtocol, OffsetLost, StartAt};
 pub use publisher::{Outgoing, PublishError, Publisher};
 pub use range::Range;
+pub use scope::knows_property;
 pub use settings::{
     DEFAULT_ASSIGNMENT_STRATEGY, DEFAULT_DRAIN_LIMIT, DEFAULT_MAX_POLL_INTERVAL, DEFAULT_START_LIMIT, KafkaSettings,
+    is_secret_property,
 };
 pub use source::{Batch, Source, SourceEvent, SourceEvents};
 pub use survey::{PartitionSurvey, Survey, TopicSurvey};

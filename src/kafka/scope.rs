@@ -2,6 +2,8 @@
 //! tells nobody: it ignores them with a warning at every start. So they are kept apart here.
 
 use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaConfRes;
 
 use super::settings::refused;
 use super::{KafkaSettings, SourceError};
@@ -106,6 +108,17 @@ fn is_producers(name: &str) -> bool {
     !CONSUMER_ONLY.contains(&name)
 }
 
+/// Whether librdkafka knows a property, whatever values it takes; librdkafka itself is asked.
+pub fn knows_property(name: &str) -> bool {
+    let asked = ClientConfig::new().set(name, "").create_native_config();
+    match asked {
+        Err(KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..)) => false,
+        Err(KafkaError::ClientConfig(..)) | Ok(_) => true,
+        // The name cannot be passed on at all.
+        Err(_) => false,
+    }
+}
+
 /// Whether a property is the producer's, and may not be set to this value.
 pub(super) fn forced_problem(name: &str, value: &str) -> Option<String> {
     let (_, safe, why) = FORCED.iter().find(|(forced, safe, _)| *forced == name && !safe.contains(&value))?;
@@ -116,6 +129,27 @@ pub(super) fn forced_problem(name: &str, value: &str) -> Option<String> {
 }
 
 impl KafkaSettings {
+    /// Every property that was set, for whichever side.
+    pub(super) fn all_properties(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.properties.iter().chain(&self.consumer_properties).chain(&self.producer_properties)
+    }
+
+    /// The value of a property for the consumer.
+    pub(super) fn consumers(&self, name: &str) -> Option<&String> {
+        self.consumer_properties.get(name).or_else(|| self.properties.get(name))
+    }
+
+    /// Properties that were set for one side, and that only the other one knows.
+    pub(super) fn on_the_wrong_side(&self) -> Vec<(&str, &'static str)> {
+        let of_consumer = self.consumer_properties.keys().filter(|name| !is_consumers(name));
+        let of_consumer =
+            of_consumer.map(|name| (name.as_str(), "only a producer knows it: set it for the producer, or for both"));
+        let of_producer = self.producer_properties.keys().filter(|name| !is_producers(name));
+        let of_producer =
+            of_producer.map(|name| (name.as_str(), "only a consumer knows it: set it for the consumer, or for both"));
+        of_consumer.chain(of_producer).collect()
+    }
+
     /// The properties in force for a producer: it shares brokers, security and network with the consumer.
     pub(super) fn producer_config(&self) -> Result<ClientConfig, SourceError> {
         if let Some(problem) = self.problems().into_iter().next() {
@@ -126,7 +160,8 @@ impl KafkaSettings {
         for (name, value) in DEFAULTS {
             config.set(*name, *value);
         }
-        for (name, value) in self.properties.iter().filter(|(name, _)| is_producers(name)) {
+        let shared = self.properties.iter().filter(|(name, _)| is_producers(name));
+        for (name, value) in shared.chain(&self.producer_properties) {
             if let Some((_, other)) = ALIASES.iter().find(|(alias, _)| alias == name) {
                 config.remove(other);
             }

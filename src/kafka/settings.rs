@@ -97,6 +97,11 @@ pub struct KafkaSettings {
     /// Any other librdkafka property, of consumers and producers alike: each gets those that it knows. Some are refused:
     /// see the errors of [`Source::start`](super::Source::start).
     pub properties: BTreeMap<String, String>,
+    /// Properties of the consumer alone; each stands before one of the same name in [`properties`](Self::properties).
+    pub consumer_properties: BTreeMap<String, String>,
+    /// Properties of the producer alone, which writes dead letters and retries; each stands before one of the same name
+    /// in [`properties`](Self::properties).
+    pub producer_properties: BTreeMap<String, String>,
     /// How the group deals out partitions; default [`DEFAULT_ASSIGNMENT_STRATEGY`]. The property
     /// `partition.assignment.strategy` overrides it.
     pub assignment_strategy: String,
@@ -132,6 +137,8 @@ impl KafkaSettings {
             group: group.into(),
             topics: topics.into_iter().map(Into::into).collect(),
             properties: BTreeMap::new(),
+            consumer_properties: BTreeMap::new(),
+            producer_properties: BTreeMap::new(),
             assignment_strategy: DEFAULT_ASSIGNMENT_STRATEGY.to_owned(),
             group_protocol: GroupProtocol::default(),
             start_at: StartAt::default(),
@@ -156,7 +163,7 @@ impl KafkaSettings {
     pub fn problems(&self) -> Vec<SourceError> {
         let mut problems = self.check_own();
         let ours = |name: &str| FORCED.iter().any(|(forced, ..)| *forced == name) || NAMED.iter().any(|n| n.0 == name);
-        for (name, value) in self.properties.iter().filter(|(name, _)| !ours(name)) {
+        for (name, value) in self.all_properties().filter(|(name, _)| !ours(name)) {
             // One by one: librdkafka's check of all of them ends with the first.
             let refused =
                 ClientConfig::new().set(name, value).create_native_config().map_err(|e| refused(name, e)).err();
@@ -170,7 +177,7 @@ impl KafkaSettings {
 
     /// The poll interval that is in force: the property overrides the setting.
     pub(super) fn poll_interval(&self) -> Result<Duration, SourceError> {
-        match self.properties.get("max.poll.interval.ms") {
+        match self.consumers("max.poll.interval.ms") {
             None => Ok(self.max_poll_interval),
             Some(value) => value
                 .parse()
@@ -203,7 +210,8 @@ impl KafkaSettings {
         };
         config.set("auto.offset.reset", self.offset_lost.reset());
         config.set("max.poll.interval.ms", self.poll_interval()?.as_millis().to_string());
-        for (name, value) in self.properties.iter().filter(|(name, _)| scope::is_consumers(name)) {
+        let shared = self.properties.iter().filter(|(name, _)| scope::is_consumers(name));
+        for (name, value) in shared.chain(&self.consumer_properties) {
             // Two names of one property: without this, which of the two holds would be left to chance.
             if name == "max.partition.fetch.bytes" {
                 config.remove("fetch.message.max.bytes");
@@ -225,7 +233,11 @@ impl KafkaSettings {
 
     /// What librdkafka says is filtered by the subscriber, not here.
     pub(super) fn log_level(&self) -> RDKafkaLogLevel {
-        if self.properties.contains_key("debug") { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info }
+        if self.all_properties().any(|(name, _)| name == "debug") {
+            RDKafkaLogLevel::Debug
+        } else {
+            RDKafkaLogLevel::Info
+        }
     }
 
     /// What is wrong with our own settings, and with properties that are ours to decide.
@@ -252,27 +264,30 @@ impl KafkaSettings {
             refuse(name, "it holds a NUL character".to_owned());
         }
         for (name, value, why) in FORCED {
-            if self.properties.get(*name).is_some_and(|set| set != value) {
+            if self.all_properties().any(|(set, other)| set == name && other != value) {
                 refuse(name, format!("it must be `{value}`: {why}"));
             }
         }
-        for (name, value) in &self.properties {
+        for (name, value) in self.all_properties() {
             if let Some(problem) = scope::forced_problem(name, value) {
                 refuse(name, problem);
             }
         }
+        for (name, problem) in self.on_the_wrong_side() {
+            refuse(name, problem.to_owned());
+        }
         for (name, instead) in NAMED {
-            if self.properties.contains_key(*name) {
+            if self.all_properties().any(|(set, _)| set == name) {
                 refuse(name, (*instead).to_owned());
             }
         }
         if self.group_protocol == GroupProtocol::Consumer {
-            for name in CLASSIC_ONLY.iter().filter(|name| self.properties.contains_key(**name)) {
+            for name in CLASSIC_ONLY.iter().filter(|name| self.consumers(name).is_some()) {
                 refuse(name, "the `consumer` protocol knows it not: the brokers decide; leave it out".to_owned());
             }
         }
         let poll_interval = self.poll_interval();
-        let session = self.properties.get("session.timeout.ms").map_or(Ok(DEFAULT_SESSION_MS), |set| set.parse());
+        let session = self.consumers("session.timeout.ms").map_or(Ok(DEFAULT_SESSION_MS), |set| set.parse());
         if let (Ok(poll_interval), Ok(session)) = (&poll_interval, session)
             && self.group_protocol == GroupProtocol::Classic
             && Duration::from_millis(session) > *poll_interval
@@ -298,16 +313,21 @@ impl KafkaSettings {
 
 impl fmt::Debug for KafkaSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown: BTreeMap<_, _> = self
-            .properties
-            .iter()
-            .map(|(name, value)| (name.as_str(), if is_secret(name) { "<hidden>" } else { value.as_str() }))
-            .collect();
+        fn shown(properties: &BTreeMap<String, String>) -> BTreeMap<&str, &str> {
+            properties
+                .iter()
+                .map(|(name, value)| {
+                    (name.as_str(), if is_secret_property(name) { "<hidden>" } else { value.as_str() })
+                })
+                .collect()
+        }
         f.debug_struct("KafkaSettings")
             .field("brokers", &self.brokers)
             .field("group", &self.group)
             .field("topics", &self.topics)
-            .field("properties", &shown)
+            .field("properties", &shown(&self.properties))
+            .field("consumer_properties", &shown(&self.consumer_properties))
+            .field("producer_properties", &shown(&self.producer_properties))
             .field("assignment_strategy", &self.assignment_strategy)
             .field("group_protocol", &self.group_protocol)
             .field("start_at", &self.start_at)
@@ -322,7 +342,7 @@ impl fmt::Debug for KafkaSettings {
 
 /// Whether a property's value must never be shown: by the words in its name, so that a property this version does not
 /// know is covered too.
-fn is_secret(name: &str) -> bool {
+pub fn is_secret_property(name: &str) -> bool {
     ["pass", "secret", "token", ".pem", "jaas", "oauthbearer.config", "assertion"]
         .iter()
         .any(|word| name.contains(word))

@@ -13,3 +13,27 @@
 
 #[path = "../promises/common/mod.rs"]
 mod common;
+
+mod admin;
+#[allow(dead_code, reason = "a harness offers more than the tests of a day use")]
+mod app;
+#[allow(dead_code, reason = "a harness offers more than the tests of a day use")]
+mod beside;
+mod commands;
+#[allow(dead_code, reason = "a harness offers more than the tests of a day use")]
+#[path = "../promises/consuming.rs"]
+mod consuming;
+mod examples;
+mod health;
+mod lifecycle;
+mod listen;
+mod newcomer;
+mod pull;
+mod push_answers;
+mod push_delivery;
+mod push_events;
+mod push_speed;
+mod push_tls;
+mod schema;
+mod serving;
+mod tracing;

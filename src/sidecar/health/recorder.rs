@@ -11,8 +11,7 @@ use crate::telemetry::{Metrics, names};
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// In seconds. Handlers take from a local call to their time limit, and what settles waits for handlers before it.
-const WORK: &[f64] =
-    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
+const WORK: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 /// In seconds. A commit comes at an interval of seconds, or late.
 const COMMITS: &[f64] = &[0.1, 0.25, 0.5, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0, 60.0];
 /// In seconds: from a message just sent to one at the end of a week's retention.

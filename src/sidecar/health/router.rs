@@ -17,7 +17,8 @@ const PROMETHEUS: HeaderValue = HeaderValue::from_static("text/plain; version=0.
 
 /// `/health`, `/ready` and, where metrics are kept, `/metrics`.
 pub fn router(health: Arc<Health>, metrics: Option<PrometheusHandle>) -> Router {
-    let router = Router::new().route("/health", get(|| async { "alive\n" })).route("/ready", get(ready)).with_state(health);
+    let router =
+        Router::new().route("/health", get(|| async { "alive\n" })).route("/ready", get(ready)).with_state(health);
     match metrics {
         Some(metrics) => router.merge(Router::new().route("/metrics", get(render)).with_state(metrics)),
         None => router,

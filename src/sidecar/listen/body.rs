@@ -21,7 +21,8 @@ pub(super) const BODY_LIMIT: Duration = Duration::from_secs(10);
 /// 413 where it is longer than `max` bytes, 408 where it is not here within `limit`, 400 where it breaks off.
 pub(super) async fn read(body: Body, max: usize, limit: Duration) -> Result<Bytes, Problem> {
     let too_long = || {
-        let detail = format!("the body is longer than the {max} bytes that HAPAX_MAX_BODY allows; send less in one call");
+        let detail =
+            format!("the body is longer than the {max} bytes that HAPAX_MAX_BODY allows; send less in one call");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
     };
     // What says at once that it is too long, is not waited for.

@@ -37,7 +37,9 @@ impl Problem {
     pub(super) fn of(status: StatusCode) -> Self {
         let detail = match status {
             StatusCode::NOT_FOUND => "nothing is served under this path; GET /openapi.json lists what is",
-            StatusCode::METHOD_NOT_ALLOWED => "this path does not take that method; the header Allow names those it takes",
+            StatusCode::METHOD_NOT_ALLOWED => {
+                "this path does not take that method; the header Allow names those it takes"
+            }
             _ => "the request was not carried out",
         };
         Self::new(status, detail)
@@ -61,9 +63,7 @@ impl IntoResponse for Problem {
         let mut response = (self.status, Json(body)).into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, PROBLEM_JSON);
         if self.status == StatusCode::UNAUTHORIZED {
-            response
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"hapax\""));
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"hapax\""));
         }
         response
     }

@@ -73,7 +73,9 @@ pub(super) fn check_change(headers: &HeaderMap, host: Option<&str>) -> Result<()
             return Err(Problem::new(StatusCode::FORBIDDEN, detail));
         }
     }
-    if text(header::HeaderName::from_static("sec-fetch-site")).is_some_and(|site| !matches!(site, "same-origin" | "none")) {
+    if text(header::HeaderName::from_static("sec-fetch-site"))
+        .is_some_and(|site| !matches!(site, "same-origin" | "none"))
+    {
         let detail = "a browser sent this for a page of another site, which may not change anything here";
         return Err(Problem::new(StatusCode::FORBIDDEN, detail));
     }
@@ -97,13 +99,36 @@ mod tests {
         let configured = ["sidecar.orders".to_owned(), "[fd00::7]".to_owned(), "named:80".to_owned()];
         let hosts = Hosts::new("10.0.0.7:7171".parse().unwrap(), &configured);
         let allowed = [
-            "localhost", "LOCALHOST:7171", "localhost.", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:7171", "10.0.0.7",
-            "10.0.0.7:7171", "sidecar.orders", "Sidecar.Orders:80", "[fd00::7]:1", "named",
+            "localhost",
+            "LOCALHOST:7171",
+            "localhost.",
+            "127.0.0.1",
+            "127.0.0.1:1",
+            "[::1]",
+            "[::1]:7171",
+            "10.0.0.7",
+            "10.0.0.7:7171",
+            "sidecar.orders",
+            "Sidecar.Orders:80",
+            "[fd00::7]:1",
+            "named",
         ];
         allowed.iter().for_each(|host| assert!(hosts.allow(host), "{host}"));
         let refused = [
-            "", ":", "evil.example", "evil.example:7171", "localhost.evil.example", "xlocalhost", "127.0.0.1.nip.io",
-            "127.0.0.2", "[::2]", "[", "[::1", "localhost@evil.example", "0.0.0.0", "sidecar.orders.svc",
+            "",
+            ":",
+            "evil.example",
+            "evil.example:7171",
+            "localhost.evil.example",
+            "xlocalhost",
+            "127.0.0.1.nip.io",
+            "127.0.0.2",
+            "[::2]",
+            "[",
+            "[::1",
+            "localhost@evil.example",
+            "0.0.0.0",
+            "sidecar.orders.svc",
         ];
         refused.iter().for_each(|host| assert!(!hosts.allow(host), "{host}"));
     }
@@ -155,9 +180,9 @@ mod tests {
             (&[JSON, ("sec-fetch-site", "same-site")], 403),
         ];
         for (headers, status) in cases {
-            let map = headers.iter().map(|(name, value)| {
-                (header::HeaderName::from_static(name), HeaderValue::from_static(value))
-            });
+            let map = headers
+                .iter()
+                .map(|(name, value)| (header::HeaderName::from_static(name), HeaderValue::from_static(value)));
             let checked = check_change(&map.collect(), Some("localhost:7171"));
             assert_eq!(checked.map_or_else(|problem| problem.status().as_u16(), |()| 200), status, "{headers:?}");
         }

@@ -67,7 +67,10 @@ impl TokenCheck {
         };
         let Some(hash) = hash(&token) else {
             let setting = if file.is_some() { "HAPAX_TOKEN_FILE" } else { "HAPAX_TOKEN" };
-            return Err(SettingsError { setting, problem: "holds no token; write 16 random characters or more".into() });
+            return Err(SettingsError {
+                setting,
+                problem: "holds no token; write 16 random characters or more".into(),
+            });
         };
         Ok(Self { file, known: Mutex::new(Known { hash, stamp, looked_at: Instant::now() }) })
     }

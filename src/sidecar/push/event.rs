@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 use bytes::Bytes;
-use http::HeaderValue;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -41,11 +40,16 @@ pub(super) enum Content<'r> {
 pub(super) fn content<'r>(record: &'r Record, defaults: &'r Defaults) -> Content<'r> {
     let Some(payload) = record.payload() else { return Content::Nothing };
     let given = last(record, |header| header.name.eq_ignore_ascii_case("content-type"));
-    match given.filter(|given| HeaderValue::from_str(given).is_ok()) {
+    match given.filter(|given| is_media_type(given)) {
         Some(event) if starts_with(event, "application/cloudevents") => Content::Event(event, payload),
         Some(given) => Content::Data(given, payload),
         None => Content::Data(&defaults.content_type, payload),
     }
+}
+
+/// Whether it can be a content type: nobody reads one that is not ASCII, or only spaces.
+pub(super) fn is_media_type(text: &str) -> bool {
+    !text.trim().is_empty() && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 /// Whether a media type begins with this, however it is written.
@@ -268,7 +272,9 @@ mod tests {
         };
         assert_eq!(kind(None), "application/octet-stream");
         assert_eq!(kind(Some("text/plain")), "text/plain");
-        assert_eq!(kind(Some("text/plain\r\nhost: x")), "application/octet-stream");
+        for unusable in ["text/plain\r\nhost: x", "text/größe", "a\tb", " "] {
+            assert_eq!(kind(Some(unusable)), "application/octet-stream", "{unusable}");
+        }
         assert_eq!(kind(Some("Application/CloudEvents+json; x")), "event: Application/CloudEvents+json; x");
         assert!(matches!(content(&record().build(), &defaults), Content::Nothing));
     }

@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::header::AUTHORIZATION;
-use http::{HeaderMap, Method};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH};
+use http::{HeaderMap, HeaderValue, Method};
 use reqwest::{Client, Request, Url};
 
 use super::body;
@@ -61,6 +61,10 @@ impl Exchange {
     pub(super) async fn send(&self, mut headers: HeaderMap, body: Bytes, wanted: Wanted) -> Result<Answer, Fault> {
         if let Some(token) = self.token.header().await {
             headers.insert(AUTHORIZATION, token);
+        }
+        if body.is_empty() {
+            // Left to itself the client says nothing then, and some servers answer 411 to that.
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         let mut request = Request::new(Method::POST, self.url.clone());
         *request.headers_mut() = headers;

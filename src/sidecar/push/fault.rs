@@ -22,7 +22,9 @@ pub(super) enum Fault {
 pub(super) fn fault(error: &reqwest::Error, never_spoke: bool) -> Fault {
     let causes = || std::iter::successors(Some(error as &(dyn Error + 'static)), |error| within(*error));
     let tls = causes().find_map(|cause| cause.downcast_ref::<rustls::Error>());
-    if let Some(remedy) = tls.and_then(tls::remedy) {
+    // HTTP/2 keeps of an I/O error only what it says.
+    let refused = || causes().any(|cause| cause.is::<io::Error>() && tls::is_refusal(&cause.to_string()));
+    if let Some(remedy) = tls.and_then(tls::remedy).or_else(|| refused().then_some(tls::NOT_ACCEPTED)) {
         return Fault::Misconfigured(remedy.to_owned());
     }
     let io = causes().filter_map(|cause| cause.downcast_ref::<io::Error>()).last().map(io::Error::kind);

@@ -9,6 +9,7 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use super::event::Attributes;
 use crate::error::Problem;
 use crate::record::Record;
+use crate::sidecar::telemetry::under_way;
 
 /// How many headers, and attributes, a record may make.
 pub(super) const MOST_HEADERS: usize = 64;
@@ -101,8 +102,17 @@ impl Made {
         Ok(())
     }
 
-    /// Adds the trace that the record is part of.
+    /// Adds the trace that the record is part of: the span under way, or, where nothing is traced here, the record's own.
     pub(super) fn trace(&mut self, record: &Record) {
+        let under_way = under_way();
+        if !under_way.is_empty() {
+            for (name, value) in under_way {
+                if let Ok(value) = HeaderValue::from_str(&value) {
+                    self.headers.insert(HeaderName::from_static(name), value);
+                }
+            }
+            return;
+        }
         let Some(parent) = only(record, "traceparent").filter(|parent| is_trace_parent(parent)) else { return };
         let Ok(parent) = HeaderValue::from_bytes(parent) else { return };
         self.headers.insert(HeaderName::from_static("traceparent"), parent);

@@ -14,7 +14,7 @@ use super::PushSettings;
 use crate::error::Problem;
 
 const CA: &str = "HAPAX_PUSH_CA_FILE";
-const CLIENT_CERTIFICATE: &str = "HAPAX_PUSH_CLIENT_CERT_FILE";
+const CLIENT_CERTIFICATE: &str = "HAPAX_PUSH_CLIENT_CERTIFICATE_FILE";
 const CLIENT_KEY: &str = "HAPAX_PUSH_CLIENT_KEY_FILE";
 
 /// Reads the files that the settings name.
@@ -71,6 +71,27 @@ fn read(setting: &str, path: &Path) -> Result<Vec<u8>, Problem> {
     std::fs::read(path).map_err(|error| Problem::new(setting, format!("the file cannot be read: {}", error.kind())))
 }
 
+/// Alerts by which a server says that it does not accept us.
+const REFUSALS: [AlertDescription; 9] = [
+    AlertDescription::CertificateRequired,
+    AlertDescription::HandshakeFailure,
+    AlertDescription::BadCertificate,
+    AlertDescription::UnsupportedCertificate,
+    AlertDescription::CertificateRevoked,
+    AlertDescription::CertificateExpired,
+    AlertDescription::CertificateUnknown,
+    AlertDescription::UnknownCA,
+    AlertDescription::AccessDenied,
+];
+/// What to do then.
+pub(super) const NOT_ACCEPTED: &str = "it does not accept us: set HAPAX_PUSH_CLIENT_CERTIFICATE_FILE and \
+                                       HAPAX_PUSH_CLIENT_KEY_FILE to a certificate that it trusts";
+
+/// Whether this is what an alert says by which a server does not accept us.
+pub(super) fn is_refusal(text: &str) -> bool {
+    REFUSALS.iter().any(|alert| Error::AlertReceived(*alert).to_string() == text)
+}
+
 /// What somebody has to change where a handshake failed, or nothing where the connection may just have been lost.
 pub(super) fn remedy(error: &Error) -> Option<&'static str> {
     Some(match error {
@@ -88,20 +109,7 @@ pub(super) fn remedy(error: &Error) -> Option<&'static str> {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         ) => "its certificate is for another name: use a name in HAPAX_PUSH_URL that the certificate holds",
         Error::InvalidCertificate(_) => "its certificate cannot be used",
-        Error::AlertReceived(
-            AlertDescription::CertificateRequired
-            | AlertDescription::HandshakeFailure
-            | AlertDescription::BadCertificate
-            | AlertDescription::UnsupportedCertificate
-            | AlertDescription::CertificateRevoked
-            | AlertDescription::CertificateExpired
-            | AlertDescription::CertificateUnknown
-            | AlertDescription::UnknownCA
-            | AlertDescription::AccessDenied,
-        ) => {
-            "it does not accept us: set HAPAX_PUSH_CLIENT_CERT_FILE and HAPAX_PUSH_CLIENT_KEY_FILE to a certificate that \
-             it trusts"
-        }
+        Error::AlertReceived(alert) if REFUSALS.contains(alert) => NOT_ACCEPTED,
         Error::AlertReceived(AlertDescription::NoApplicationProtocol) | Error::NoApplicationProtocol => {
             "it does not speak HTTP/2, or not HTTP/1.1: change HAPAX_PUSH_HTTP2"
         }

@@ -34,7 +34,7 @@ impl Writer {
         if settings.source.as_ref().is_some_and(String::is_empty) {
             return Err(Problem::new("HAPAX_PUSH_SOURCE", "is empty; leave it away for /kafka/<topic>"));
         }
-        if settings.content_type.is_empty() || HeaderValue::from_str(&settings.content_type).is_err() {
+        if !event::is_media_type(&settings.content_type) {
             return Err(Problem::new("HAPAX_PUSH_CONTENT_TYPE", "is not a media type, as application/json is"));
         }
         Ok(Self {

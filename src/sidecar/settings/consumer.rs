@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::consumer::{Consumer, ConsumerBuilder};
 use crate::engine::{ConflictPolicy, Order};
-use crate::id::{Extract, IdKey, IdPolicy};
+use crate::id::{Extract, IdKey, IdPolicy, Namespace};
 use crate::kafka::KafkaSettings;
+use crate::observe::Observer;
+use crate::store::Store;
 
 /// What is read from Kafka, how its messages are told apart, and what becomes of those that cannot be handled. Each is
 /// explained at the setting of the same name of a [`ConsumerBuilder`](crate::consumer::ConsumerBuilder).
@@ -71,4 +74,58 @@ pub enum DeadLetters {
     Auto,
     /// To this topic.
     Topic(String),
+}
+
+impl ConsumerSettings {
+    /// A consumer with these settings, over a store without the local cache.
+    pub fn builder(
+        &self,
+        namespace: &Namespace,
+        store: Arc<dyn Store>,
+        cache: (u64, Duration),
+        observer: Arc<dyn Observer>,
+    ) -> ConsumerBuilder {
+        let mut builder = Consumer::builder()
+            .kafka(self.kafka.clone())
+            .namespace(namespace.clone())
+            .store(store)
+            .cache(cache.0, cache.1)
+            .observer(observer)
+            .extractor(Arc::clone(&self.extractor))
+            .id_key(self.id_key.clone())
+            .conflict_policy(self.conflict_policy)
+            .dead_letter_share(self.dead_letter_share)
+            .expires_header(self.expires_header)
+            .expired_to_dead_letter(self.expired_to_dead_letter)
+            .order(self.order)
+            .concurrency(self.concurrency)
+            .batch(self.batch)
+            .max_exposed(self.max_exposed)
+            .max_in_flight(self.max_in_flight.0, self.max_in_flight.1)
+            .max_span(self.max_span)
+            .commit_every(self.commit_every.0, self.commit_every.1)
+            .max_attempts(self.max_attempts)
+            .backoff(self.backoff.0, self.backoff.1)
+            .handler_time_limit(self.handler_time_limit)
+            .renewal(self.renewal)
+            .stall_after(self.stall_after);
+        builder = match &self.dead_letters {
+            DeadLetters::None => builder,
+            DeadLetters::Auto => builder.dead_letter_auto(),
+            DeadLetters::Topic(topic) => builder.dead_letter_topic(topic),
+        };
+        for (topic, delay) in &self.retry_topics {
+            builder = builder.retry_topic(topic, *delay);
+        }
+        if let Some(policy) = self.id_policy {
+            builder = builder.id_policy(policy);
+        }
+        if let Some(age) = self.max_age {
+            builder = builder.max_age(age);
+        }
+        if let Some(calls) = self.partition_concurrency {
+            builder = builder.partition_concurrency(calls);
+        }
+        builder
+    }
 }

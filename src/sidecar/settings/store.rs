@@ -1,10 +1,13 @@
 //! Where the states of IDs are kept.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::sidecar::Secret;
-use crate::store::{DoneMode, LeaseTerms};
+use crate::error::Problem;
+use crate::id::Namespace;
+use crate::sidecar::{Secret, environment};
+use crate::store::{DoneMode, LeaseTerms, MemoryStore, RedisStore, Store};
 
 /// Where the states of IDs are kept, and for how long.
 #[derive(Clone, Debug)]
@@ -48,4 +51,54 @@ pub struct RedisSettings {
     pub strict: bool,
     /// How long one answer may take.
     pub response_limit: Duration,
+}
+
+impl StoreSettings {
+    /// The store, not yet opened, without the local cache.
+    ///
+    /// # Errors
+    ///
+    /// Names the first setting that cannot be used, or whose file cannot be read.
+    pub fn build(&self, namespace: &Namespace) -> Result<Arc<dyn Store>, Problem> {
+        match &self.kind {
+            StoreKind::Redis(redis) => Ok(Arc::new(redis.build(self.terms, namespace)?)),
+            StoreKind::Memory => Ok(Arc::new(MemoryStore::new(self.terms))),
+        }
+    }
+}
+
+impl RedisSettings {
+    /// The store, not yet opened.
+    ///
+    /// # Errors
+    ///
+    /// As [`StoreSettings::build`].
+    pub fn build(&self, terms: LeaseTerms, namespace: &Namespace) -> Result<RedisStore, Problem> {
+        let mut builder = RedisStore::builder(self.url.expose(), namespace.clone())
+            .terms(terms)
+            .mode(self.mode)
+            .strict(self.strict)
+            .response_limit(self.response_limit);
+        if let Some(ids) = self.expected_ids {
+            builder = builder.expected_ids(ids);
+        }
+        if let Some(path) = &self.ca {
+            builder = builder.tls_ca(read("HAPAX_REDIS_CA_FILE", path)?);
+        }
+        if let Some((certificate, key)) = &self.client {
+            let certificate = read("HAPAX_REDIS_CLIENT_CERTIFICATE_FILE", certificate)?;
+            builder = builder.tls_client(certificate, read("HAPAX_REDIS_CLIENT_KEY_FILE", key)?);
+        }
+        if let Some((user, password)) = &self.sentinel_login {
+            builder = builder.sentinel_login(user.as_deref(), password.expose());
+        }
+        builder.build().map_err(|error| {
+            let setting = environment::variable_of(error.setting).unwrap_or(error.setting);
+            Problem::new(setting, error.problem)
+        })
+    }
+}
+
+fn read(setting: &'static str, path: &Path) -> Result<Vec<u8>, Problem> {
+    std::fs::read(path).map_err(|error| Problem::new(setting, format!("the file it names cannot be read: {error}")))
 }

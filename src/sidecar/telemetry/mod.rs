@@ -2,9 +2,12 @@
 
 mod lines;
 mod logs;
+mod named;
 mod spans;
 mod traced;
 
 pub use logs::{check_filter, init_logs};
-pub use spans::{Traces, outgoing};
+pub use named::Named;
+pub use spans::Traces;
+pub(in crate::sidecar) use spans::under_way;
 pub use traced::Traced;

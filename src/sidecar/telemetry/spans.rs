@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider};
 use tokio::runtime::Handle;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
 use crate::error::Problem;
 use crate::record::Record;
@@ -37,11 +39,11 @@ impl Traces {
     /// # Errors
     ///
     /// [`Problem`] where the URL is none. Whether anybody listens there is not asked.
-    pub fn start(settings: &TelemetrySettings, client: reqwest::Client) -> Result<Self, Problem> {
+    pub fn start(settings: &TelemetrySettings) -> Result<Self, Problem> {
         let Some(base) = &settings.traces else { return Ok(Self::default()) };
         let exporter = SpanExporter::builder()
             .with_http()
-            .with_http_client(OnRuntime { client, runtime: Handle::current() })
+            .with_http_client(OnRuntime { client: client()?, runtime: Handle::current() })
             .with_protocol(Protocol::HttpBinary)
             .with_endpoint(format!("{}/v1/traces", base.trim_end_matches('/')))
             .with_timeout(EXPORT_LIMIT)
@@ -73,6 +75,20 @@ impl Traces {
             tracing::warn!(%error, "the last spans were not exported");
         }
     }
+}
+
+/// Trusts whom the system trusts, and takes no proxy from the environment.
+fn client() -> Result<reqwest::Client, Problem> {
+    let unusable = |problem: &dyn fmt::Display| Problem::new("HAPAX_TRACES", format!("cannot be used: {problem}"));
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let tls = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| unusable(&error))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let client = reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls).timeout(EXPORT_LIMIT);
+    client.build().map_err(|error| unusable(&error))
 }
 
 /// The exporter has a thread of its own, without a runtime; the client needs one.
@@ -107,13 +123,13 @@ pub(super) fn incoming(record: &Record) -> Context {
     TraceContextPropagator::new().extract_with_context(&Context::new(), &Headers(record))
 }
 
-/// What a request made for this record has to say of its trace: `traceparent` and `tracestate`, from the span under
-/// way, or, where nothing is traced here, as the record has them. Empty where neither knows of a trace.
-pub fn outgoing(record: &Record) -> Vec<(&'static str, String)> {
+/// What a request has to say of the span under way, `traceparent` and `tracestate`: empty where there is none.
+pub(in crate::sidecar) fn under_way() -> Vec<(&'static str, String)> {
     let current = Context::current();
-    let context = if current.has_active_span() { current } else { incoming(record) };
-    let mut pairs = Pairs(Vec::with_capacity(2));
-    TraceContextPropagator::new().inject_context(&context, &mut pairs);
+    let mut pairs = Pairs(Vec::new());
+    if current.has_active_span() {
+        TraceContextPropagator::new().inject_context(&current, &mut pairs);
+    }
     pairs.0
 }
 
@@ -152,23 +168,27 @@ mod tests {
 
     const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-    fn passed_on(headers: &[(&str, &str)]) -> Vec<(&'static str, String)> {
+    fn parent_of(headers: &[(&str, &str)]) -> Option<String> {
         let record = Record::builder(TopicPartition::new("orders", 0), 7);
-        outgoing(&headers.iter().fold(record, |record, (name, value)| record.header(*name, value.to_string())).build())
+        let record =
+            headers.iter().fold(record, |record, (name, value)| record.header(*name, value.to_string())).build();
+        let context = incoming(&record);
+        let _attached = context.clone().attach();
+        let pairs = under_way();
+        pairs.into_iter().find(|(name, _)| *name == "traceparent").map(|(_, value)| value)
     }
 
     #[test]
-    fn without_a_tracer_a_records_trace_is_passed_on_as_it_is() {
-        assert_eq!(passed_on(&[("traceparent", PARENT)]), [("traceparent", PARENT.to_owned())]);
-        let both = passed_on(&[("traceparent", PARENT), ("tracestate", "a=1")]);
-        assert_eq!(both, [("traceparent", PARENT.to_owned()), ("tracestate", "a=1".to_owned())]);
+    fn the_producers_span_is_the_parent() {
+        assert_eq!(parent_of(&[("traceparent", PARENT)]).as_deref(), Some(PARENT));
+        assert_eq!(parent_of(&[("traceparent", PARENT), ("tracestate", "a=1")]).as_deref(), Some(PARENT));
     }
 
     #[test]
-    fn what_is_no_trace_is_not_passed_on() {
-        assert_eq!(passed_on(&[]), []);
-        assert_eq!(passed_on(&[("traceparent", "00-nonsense\r\nHost: evil")]), []);
-        assert_eq!(passed_on(&[("traceparent", PARENT), ("traceparent", PARENT)]), [], "which of the two?");
-        assert_eq!(passed_on(&[("tracestate", "a=1")]), []);
+    fn what_is_no_trace_has_no_parent() {
+        assert_eq!(parent_of(&[]), None);
+        assert_eq!(parent_of(&[("traceparent", "00-nonsense\r\nHost: evil")]), None);
+        assert_eq!(parent_of(&[("traceparent", PARENT), ("traceparent", PARENT)]), None, "which of the two?");
+        assert_eq!(parent_of(&[("tracestate", "a=1")]), None);
     }
 }

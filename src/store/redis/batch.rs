@@ -13,6 +13,20 @@ pub(super) struct Batch {
     commands: Vec<(Group, Cmd)>,
 }
 
+/// A command of the hot path, with room for its arguments of so many bytes in all: grown piece by piece, it would be
+/// allocated three times over.
+pub(super) fn roomy(name: &str, arguments: usize, bytes: usize) -> Cmd {
+    let mut command = Cmd::with_capacity(1 + arguments, name.len() + bytes);
+    command.arg(name);
+    command
+}
+
+/// A command about one member of a set.
+pub(super) fn of_set(name: &str, key: Vec<u8>, member: i64) -> Cmd {
+    // The longest number has 20 characters.
+    roomy(name, 2, key.len() + 20).arg(key).arg(member).take()
+}
+
 /// What one command was answered: a value that is no error, or what went wrong with this command alone.
 pub(super) type Reply = Result<Value, Fault>;
 

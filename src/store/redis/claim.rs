@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use redis::Value;
 
-use super::batch::{Batch, Reply};
+use super::batch::{Batch, Reply, roomy};
 use super::done::{Found, Lookup};
 use super::give_back::GiveBack;
 use super::layout::Group;
@@ -30,6 +30,9 @@ use crate::store::{Answers, Claim, ClaimOutcome, DoneRecord, StoreError};
 
 /// How often what was claimed is looked up again, because the time or the plan went on while it was asked for.
 const LOOK_AGAIN: usize = 4;
+
+/// `NX`, `PX` and the longest number of milliseconds.
+const LONGEST_OPTIONS: usize = 24;
 
 pub(super) async fn claim(inner: Arc<Inner>, claims: Vec<Claim>) -> Answers<ClaimOutcome> {
     let known = match inner.known().await {
@@ -83,8 +86,9 @@ async fn claim_all(inner: &Arc<Inner>, lookup: Lookup, claims: Vec<Claim>) -> An
     let deletions = inner.take_deletions_along(&mut batch);
     for Claim { lease, origin, .. } in &claims {
         let (group, fresh) = (Group::of(&lease.fingerprint), value::lease(&lease.token, grace, origin));
-        let mut set = redis::cmd("SET");
-        set.arg(inner.layout.lease(&lease.fingerprint)).arg(fresh).arg("NX").arg("PX").arg(holds);
+        let key = inner.layout.lease(&lease.fingerprint);
+        let mut set = roomy("SET", 5, key.len() + fresh.len() + LONGEST_OPTIONS);
+        set.arg(key).arg(fresh).arg("NX").arg("PX").arg(holds);
         batch.push(group, set);
         inner.look_up(&lookup, &lease.fingerprint, |command| batch.push(group, command));
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use redis::Value;
 
-use super::batch::{Batch, Reply};
+use super::batch::{Batch, Reply, of_set};
 use super::claim::millis;
 use super::done::{Found, Lookup};
 use super::layout::Group;
@@ -73,7 +73,7 @@ impl Inner {
             batch.push(
                 group,
                 match given[i] {
-                    true => redis::cmd("SADD").arg(self.layout.set(group, &sets[i].1)).arg(member(fingerprint)).take(),
+                    true => of_set("SADD", self.layout.set(group, &sets[i].1), member(fingerprint)),
                     false => scripts::REMEMBER_COMPACT.as_hash(&call(i)),
                 },
             );

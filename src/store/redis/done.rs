@@ -2,7 +2,7 @@
 
 use redis::{Cmd, Value};
 
-use super::batch::{Batch, Reply};
+use super::batch::{Batch, Reply, of_set};
 use super::layout::Group;
 use super::slices::{Known, Lookups, member};
 use super::{Inner, faults, value};
@@ -83,7 +83,7 @@ impl Inner {
             Lookup::Sets(sets) => {
                 let (group, member) = (Group::of(fingerprint), member(fingerprint));
                 for shard in sets.of(fingerprint) {
-                    push(redis::cmd("SISMEMBER").arg(self.layout.set(group, &shard)).arg(member).take());
+                    push(of_set("SISMEMBER", self.layout.set(group, &shard), member));
                 }
             }
             // Not `EXISTS`: a done ID of another version is not a duplicate, and a foreign key in its place is an

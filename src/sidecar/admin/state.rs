@@ -1,0 +1,93 @@
+//! What the administration is told of the process around it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::ids::ScopeKind;
+use super::tally::Tally;
+use crate::consumer::Control;
+use crate::id::{IdKey, Namespace};
+use crate::store::Store;
+
+/// Everything that the administration looks at.
+#[derive(Clone, Debug)]
+pub struct AdminState {
+    /// Who handles the messages.
+    pub namespace: Namespace,
+    /// How they are delivered: `push` or `pull`.
+    pub delivery: &'static str,
+    /// Where the states of IDs are kept.
+    pub store: Arc<dyn Store>,
+    /// The secret that keys the fingerprints.
+    pub id_key: IdKey,
+    /// What kind of scope a plain text stands for, by the rule of the namespace.
+    pub scope: ScopeKind,
+    /// How long other processes may remember a forgotten ID in their caches.
+    pub cache_lifetime: Duration,
+    /// What counts.
+    pub tally: Arc<Tally>,
+    /// The consumer, where there is one.
+    pub consumer: Option<Control>,
+    /// The application, where messages are posted to one.
+    pub target: Option<Target>,
+}
+
+impl AdminState {
+    /// The store as the consumer sees it, so that what is forgotten is forgotten in its cache, too.
+    pub(super) fn store(&self) -> Arc<dyn Store> {
+        let seen = self.consumer.as_ref().and_then(Control::store);
+        seen.unwrap_or_else(|| Arc::clone(&self.store))
+    }
+}
+
+/// Asks for the state of the application that messages are posted to, as it was last seen; called for every look at the
+/// status, so it must answer at once.
+#[derive(Clone)]
+pub struct Target(Arc<dyn Fn() -> TargetState + Send + Sync>);
+
+impl Target {
+    /// Asks by calling a closure.
+    pub fn new(ask: impl Fn() -> TargetState + Send + Sync + 'static) -> Self {
+        Self(Arc::new(ask))
+    }
+
+    pub(super) fn state(&self) -> TargetState {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Target(…)")
+    }
+}
+
+/// The application that messages are posted to, as it was last seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TargetState {
+    /// Its URL, which holds no credentials.
+    pub url: String,
+    /// How it is.
+    pub condition: TargetCondition,
+    /// What is wrong, and the way out, where something is. Never holds what the application answered.
+    pub says: Option<String>,
+}
+
+/// How the application is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetCondition {
+    /// It takes messages, or nothing was delivered yet.
+    Ready,
+    /// The start waits for it.
+    Starting,
+    /// It does not answer, or says that it cannot take messages now.
+    Unavailable,
+    /// Its answers say that the URL or the credentials are wrong: delivery stands still, and is tried again.
+    Misconfigured,
+    /// It asked for an end of delivery.
+    Gone,
+}
