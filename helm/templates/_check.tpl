@@ -41,14 +41,15 @@
 - HAPAX_STATIC_MEMBER would be the same in every pod, and they would take the partitions from each other: set `staticMembership: true` with `mode: statefulset`
 {{- end -}}
 {{- end -}}
-{{- $other := eq (include "hapax.delivery" .) "pull" | ternary "^HAPAX_(PUSH_|KAFKA_|(BROKERS|GROUP|TOPICS)$)" "^HAPAX_PULL_" -}}
+{{- $pull := eq (include "hapax.delivery" .) "pull" -}}
+{{- $other := include (ternary "hapax.pushVariables" "hapax.pullVariables" $pull) . | splitList " " -}}
 {{- range uniq $given | sortAlpha -}}
-{{- if regexMatch $other . }}
+{{- if or (has (trimSuffix "_FILE" .) $other) (has . $other) (and $pull (hasPrefix "HAPAX_KAFKA_" .)) }}
 - {{ . }} means nothing with HAPAX_DELIVERY={{ include "hapax.delivery" $context }}, and hapax refuses it: leave it out
 {{- end -}}
 {{- end -}}
 {{- if not (include "hapax.isOpaque" .) -}}
-{{- $needed := eq (include "hapax.delivery" .) "pull" | ternary (list "HAPAX_NAMESPACE") (list "HAPAX_BROKERS" "HAPAX_GROUP" "HAPAX_TOPICS" "HAPAX_PUSH_URL") -}}
+{{- $needed := $pull | ternary (list "HAPAX_NAMESPACE") (list "HAPAX_BROKERS" "HAPAX_GROUP" "HAPAX_TOPICS" "HAPAX_PUSH_URL") -}}
 {{- range $needed -}}
 {{- if not (include "hapax.isSet" (list $context .)) }}
 - {{ . }} is missing: set it in `config`

@@ -40,11 +40,11 @@ def check():
     port = server.server_address[1]
     threading.Thread(target=server.serve_forever, daemon=True).start()
     token = charts.example_chart() / "token"
-    token.write_text("a token of some length\n")
+    token.write_text("a-token-of-some-length\n")
     programs = [program for program in ("curl", "wget") if shutil.which(program)]
     assert programs, "neither curl nor wget is installed"
     for program in programs:
-        for token_file, authorization in (("", None), (token, "Bearer a token of some length")):
+        for token_file, authorization in (("", None), (token, "Bearer a-token-of-some-length")):
             for Recorder.status in (200, 409):
                 Recorder.calls.clear()
                 since = time.monotonic()

@@ -5,7 +5,8 @@ import re
 
 from . import charts
 
-SECRETS = re.findall(r'-}}(HAPAX_[A-Z0-9_ ]+)\{\{', (charts.CHART / "templates/_variables.tpl").read_text())[0].split()
+NAMES = (charts.CHART / "templates/_variables.tpl").read_text()
+SECRETS = re.search(r"secretVariables[^`]*`([^`]*)`", NAMES)[1].split()
 # Pods of the chart's users: of these only what the chart's templates add is looked at.
 USERS = "billing"
 
