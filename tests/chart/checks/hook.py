@@ -1,10 +1,13 @@
-"""The application's preStop says what hapax understands, with curl and with wget, and waits although the call fails."""
+"""The application's preStop pauses hapax, with curl and with wget, and waits although the call fails."""
 
 import http.server
+import json
 import shutil
+import socket
 import subprocess
 import threading
 import time
+import urllib.request
 
 from . import charts
 
@@ -35,7 +38,36 @@ def command(port, program, token_file):
     return spec["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
 
 
-def check():
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def paused(hapax, program, token):
+    """What a real hapax, which waits for its brokers, says of itself after the hook."""
+    port, health = free_port(), free_port()
+    given = {
+        "HAPAX_STORE": "memory", "HAPAX_BROKERS": "127.0.0.1:1", "HAPAX_GROUP": "g", "HAPAX_TOPICS": "t",
+        "HAPAX_PUSH_URL": "http://127.0.0.1:1/", "HAPAX_LISTEN": f"127.0.0.1:{port}",
+        "HAPAX_HEALTH_LISTEN": f"127.0.0.1:{health}", "HAPAX_TOKEN_FILE": str(token),
+    }
+    with subprocess.Popen([hapax, "run"], env=given, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            deadline = time.monotonic() + 30
+            while socket.socket().connect_ex(("127.0.0.1", port)) != 0:
+                assert process.poll() is None and time.monotonic() < deadline, "hapax does not listen"
+                time.sleep(0.05)
+            subprocess.run(command(port, program, token), timeout=20, check=True)
+            bearer = {"Authorization": f"Bearer {token.read_text().strip()}"}
+            request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/status", headers=bearer)
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return json.load(answer)["paused"]
+        finally:
+            process.kill()
+
+
+def check(hapax):
     server = http.server.HTTPServer(("127.0.0.1", 0), Recorder)
     port = server.server_address[1]
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -53,5 +85,8 @@ def check():
                 assert Recorder.calls == expected, f"{program}: {Recorder.calls}"
                 assert done.returncode == 0, "a hook that fails is an event in the log of the pod"
                 assert time.monotonic() - since >= 1, "did not wait"
+        if hapax:
+            told = paused(hapax, program, token)
+            assert told == "this pod ends", f"{program}: paused is {told}"
     server.shutdown()
-    return " and ".join(programs)
+    return f"{' and '.join(programs)}, {'hapax was paused' if hapax else 'NOT TESTED against hapax itself'}"

@@ -3,6 +3,8 @@
 import json
 import re
 
+import yaml
+
 from . import charts
 
 NAMES = (charts.CHART / "templates/_variables.tpl").read_text()
@@ -20,13 +22,27 @@ def check():
                 count += 1
                 if thing["kind"] in ("Deployment", "StatefulSet"):
                     pod(thing["spec"]["template"]["spec"])
-                if thing["kind"] == "ConfigMap":
+                if thing["kind"] == "ConfigMap" and "hapax.json" not in thing["data"]:
                     assert not set(SECRETS) & set(thing["data"]), "a secret in a ConfigMap"
                 selected(thing, things)
             assert not re.search(r"HAPAX_\w+_(PORT|HOST)\b", text), "looks like a variable that Kubernetes sets"
         except AssertionError as error:
             raise SystemExit(f"{name}: {thing['kind']} {thing['metadata']['name']}: {error}") from None
-    return f"{count} objects"
+    return f"{count} objects, {files()}"
+
+
+def files():
+    """The alerts and the dashboard are installed as they stand in helm/files."""
+    alerts, dashboard = (charts.CHART / "files" / name for name in ("alerts.yaml", "dashboard.json"))
+    if not (alerts.exists() and dashboard.exists()):
+        return "NOT TESTED: helm/files has no alerts and no dashboard"
+    sets = ["--set", "alerts.enabled=true,dashboard.enabled=true", "--values", charts.HERE / "values/push.yaml"]
+    things = charts.objects(charts.template(charts.CHART, *sets))
+    rules = things[("PrometheusRule", "demo-hapax")]["spec"]
+    assert rules == yaml.safe_load(alerts.read_text()), "the alerts are others"
+    shown = things[("ConfigMap", "demo-hapax-dashboard")]["data"]["hapax.json"]
+    assert json.loads(shown) == json.loads(dashboard.read_text()), "the dashboard is another one"
+    return f"{len(rules['groups'])} groups of alerts, the dashboard"
 
 
 def pod(spec):
