@@ -92,7 +92,8 @@ async function handleOnce(messages, heartbeat) {
 
 async function main() {
   const kafka = new Kafka({ brokers: [process.env.KAFKA ?? 'localhost:9092'], logLevel: logLevel.ERROR });
-  const consumer = kafka.consumer({ groupId: process.env.GROUP ?? 'billing' });
+  // So long the partitions of one that died wait for another.
+  const consumer = kafka.consumer({ groupId: process.env.GROUP ?? 'billing', sessionTimeout: 10_000 });
   for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => consumer.disconnect());
   await consumer.connect();
   await consumer.subscribe({ topic: process.env.TOPIC ?? 'orders', fromBeginning: true });

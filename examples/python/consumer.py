@@ -105,6 +105,7 @@ def main():
             "auto.offset.reset": "earliest",
             "isolation.level": "read_committed",
             "partition.assignment.strategy": "cooperative-sticky",
+            "session.timeout.ms": 10000,  # So long the partitions of one that died wait for another.
         }
     )
     consumer.subscribe([TOPIC])

@@ -49,7 +49,11 @@ impl Beside {
 
     /// The sum of a metric over its labels that contain `label`.
     pub async fn metric(&self, name: &str, label: &str) -> u64 {
-        let (_, text) = self.health("/metrics").await;
+        // Not before it listens.
+        let Some((_, text)) = get(self.health, "/metrics").await else {
+            assert!(self.process.runs(), "hapax ended:\n{}", self.process.output());
+            return 0;
+        };
         let lines = text.lines().filter(|line| line.starts_with(name) && line.contains(label));
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>() as u64
     }

@@ -2,10 +2,7 @@
 //! when it is told twice.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
-
-use tokio::sync::Notify;
 
 use crate::app::{App, Reply, Request, Step};
 use crate::beside::{Beside, free, free_port, get};
@@ -96,12 +93,9 @@ async fn a_signal_under_load_loses_nothing_and_repeats_nothing() {
 #[tokio::test]
 async fn it_is_not_ready_while_it_drains_and_still_answers_probes() {
     let (kafka, redis) = (Kafka::shared().await, RedisServer::start());
-    let answer = Arc::new(Notify::new());
-    let until = Arc::clone(&answer);
-    let app = App::start(move |_| {
-        Reply::steps([Step::Until(Arc::clone(&until)), Step::Send(b"HTTP/1.1 204 done\r\n\r\n".to_vec())])
-    })
-    .await;
+    // Two seconds for each request.
+    let slowly = Step::Trickle(b"HTTP/1.1 204 done\r\n\r\n".to_vec(), Duration::from_millis(100));
+    let app = App::start(move |_| Reply::steps([slowly.clone()])).await;
     let setting = Setting::new(kafka, &redis, app.url()).await;
     kafka.produce(&setting.topic, [order(1)]).await;
     let hapax = setting.start(&[("HAPAX_DRAIN_LIMIT", "20s")]);
@@ -113,7 +107,6 @@ async fn it_is_not_ready_while_it_drains_and_still_answers_probes() {
     hapax.process.signal(Signal::Term);
     await_until("it is not ready", Duration::from_secs(10), async || hapax.health("/ready").await.0 == 503).await;
     assert_eq!(hapax.health("/health").await.0, 200);
-    answer.notify_one();
     assert_eq!(hapax.process.exit().await, 0, "{}", hapax.process.output());
     assert_eq!(app.requests().len(), 1);
     let committed = kafka.committed_offsets(&setting.group, &setting.topic).await;
@@ -269,4 +262,29 @@ async fn an_outage_of_kafka_later_on_takes_nobody_out_of_service() {
     proxy.set(Mode::Pass);
     app.until(2).await;
     assert_eq!(hapax.end().await, 0, "{}", hapax.process.output());
+}
+
+#[tokio::test]
+async fn what_goes_away_later_on_is_named_and_takes_nobody_out_of_service() {
+    let (kafka, redis) = (Kafka::shared().await, RedisServer::start());
+    let app = App::start(|_| Reply::status(204)).await;
+    let setting = Setting::new(kafka, &redis, app.url()).await;
+    let hapax = setting.start(&[]);
+    hapax.ready().await;
+    let address = app.kill().await;
+    kafka.produce(&setting.topic, [order(1)]).await;
+    let says = async |part: &str, state: &str| {
+        let (status, body) = hapax.health("/ready").await;
+        let report: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(status, 200, "{body}");
+        report["parts"][part]["state"] == state
+    };
+    let patience = Duration::from_secs(60);
+    await_until("the application is named", patience, async || says("application", "failed").await).await;
+    let app = App::start_at(address, |_| Reply::status(204)).await;
+    app.until(1).await;
+    await_until("it is back", patience, async || says("application", "started").await).await;
+    drop(redis);
+    kafka.produce(&setting.topic, [order(2)]).await;
+    await_until("the store is named", patience, async || says("store", "failed").await).await;
 }

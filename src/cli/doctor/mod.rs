@@ -125,8 +125,11 @@ async fn look(store: &RedisStore, settings: &Settings) -> Result<Vec<Finding>, S
         Delivery::Pull(pull) => crate::sidecar::pull::agreement(store, pull),
     };
     let probe = store.probe(&agreement).await?;
-    // Where the user may not ask for it, it is not known.
-    let estimate = store.estimate().await.ok();
+    // An estimate reads the plan of the sets, and would write one where there is none.
+    let estimate = match probe.agrees {
+        Some(Ok(())) => store.estimate().await.ok(),
+        _ => None,
+    };
     Ok(redis::judge(&store.health(), &probe, estimate.as_ref()))
 }
 

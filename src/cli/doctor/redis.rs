@@ -70,20 +70,21 @@ pub(super) fn judge(health: &StoreHealth, probe: &Probe, estimate: Option<&Estim
         }
         Some(Err(error)) => findings.push(Finding::error("redis", "namespace", error.to_string(), "see the error")),
     }
-    match estimate {
-        Some(Estimate { ids: 0, .. }) => findings.push(Finding::note("redis", "memory", "no IDs are remembered yet")),
-        Some(Estimate { ids, bytes }) => findings.push(Finding::note(
-            "redis",
-            "memory",
-            format!("about {ids} IDs are remembered, with {:.1} bytes each", *bytes as f64 / *ids as f64),
-        )),
-        None => findings.push(Finding::note(
-            "redis",
-            "memory",
-            "how many IDs are remembered is not known: the user may not call MEMORY USAGE",
-        )),
+    if matches!(probe.agrees, Some(Ok(()))) {
+        findings.push(memory(estimate));
     }
     findings
+}
+
+fn memory(estimate: Option<&Estimate>) -> Finding {
+    let says = match estimate {
+        Some(Estimate { ids: 0, .. }) => "no IDs are remembered yet".to_owned(),
+        Some(Estimate { ids, bytes }) => {
+            format!("about {ids} IDs are remembered, with {:.1} bytes each", *bytes as f64 / *ids as f64)
+        }
+        None => "how many IDs are remembered is not known: the user may not call MEMORY USAGE".to_owned(),
+    };
+    Finding::note("redis", "memory", says)
 }
 
 fn clock(probe: &Probe) -> Finding {

@@ -8,6 +8,7 @@
 
 mod delivering;
 mod serving;
+mod standing;
 mod waiting;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use self::delivering::Delivering;
 use self::serving::{Listeners, Serving};
+use self::standing::StoreStanding;
 use self::waiting::Patience;
 use super::admin::{AdminState, ScopeKind, Tally};
 use super::health::{Health, Part};
@@ -48,7 +50,8 @@ pub async fn run(settings: Settings, metrics: PrometheusHandle, shutdown: Shutdo
     let mut serving = Serving::start(listeners, &settings, Arc::clone(&health), metrics)?;
     let traces = Traces::start(&settings.telemetry)?;
     let tally = Arc::new(Tally::new());
-    let mut observers: Vec<Arc<dyn Observer>> = vec![Arc::new(Telemetry::new()), Arc::clone(&tally) as _];
+    let mut observers: Vec<Arc<dyn Observer>> =
+        vec![Arc::new(Telemetry::new()), Arc::clone(&tally) as _, Arc::new(StoreStanding(Arc::clone(&health)))];
     if let Delivery::Push(push) = &settings.delivery {
         let identifier = Identifier::new(settings.namespace.clone()).extractor(Arc::clone(&push.0.extractor));
         observers.push(Arc::new(Named::new(identifier.key(push.0.id_key.clone()), settings.telemetry.log_ids)));

@@ -27,7 +27,7 @@ fn one_line(event: &[u8]) -> Cow<'_, [u8]> {
         [text @ .., b'\n'] => (text, &b"\n"[..]),
         text => (text, &b""[..]),
     };
-    if !text.iter().any(|byte| control(byte)) {
+    if !text.iter().any(control) {
         return Cow::Borrowed(event);
     }
     let mut line = Vec::with_capacity(event.len() + 16);
