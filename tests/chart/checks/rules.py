@@ -28,7 +28,21 @@ def check():
             assert not re.search(r"HAPAX_\w+_(PORT|HOST)\b", text), "looks like a variable that Kubernetes sets"
         except AssertionError as error:
             raise SystemExit(f"{name}: {thing['kind']} {thing['metadata']['name']}: {error}") from None
-    return f"{count} objects, {files()}"
+    return f"{count} objects, {versions()}, {files()}"
+
+
+def versions():
+    """One version of hapax, and one of the compiler, wherever they are written."""
+    cargo = (charts.ROOT / "Cargo.toml").read_text()
+    hapax, rust = (re.search(rf'^{name} = "(.*)"', cargo, re.MULTILINE)[1] for name in ("version", "rust-version"))
+    chart = yaml.safe_load((charts.CHART / "Chart.yaml").read_text())
+    container = charts.ROOT / "examples/container"
+    dockerfile = (container / "Dockerfile").read_text()
+    assert chart["appVersion"] == hapax, "Chart.yaml has another appVersion than Cargo.toml"
+    assert f'image.version="{hapax}"' in dockerfile and f"ARG RUST={rust}\n" in dockerfile, "the Dockerfile has other versions"
+    compose = yaml.safe_load((container / "compose.yaml").read_text())["services"]["hapax"]["image"]
+    assert compose == f"hapax:{hapax}", "compose.yaml has another version"
+    return f"hapax {hapax}, Rust {rust}"
 
 
 def files():
