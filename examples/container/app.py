@@ -5,8 +5,11 @@ An answer with 2xx says that the message was handled, and hapax then never sends
 
 import collections
 import http.server
+import threading
 
 seen = collections.Counter()
+# Messages come on several threads.
+counting = threading.Lock()
 
 
 class Application(http.server.BaseHTTPRequestHandler):
@@ -15,8 +18,9 @@ class Application(http.server.BaseHTTPRequestHandler):
     def do_POST(self):  # noqa: N802, the name is the library's
         body = self.rfile.read(int(self.headers["Content-Length"])).decode(errors="replace")
         key = self.headers["Idempotency-Key"]
-        seen[key] += 1
-        print(f"handled {body!r}, seen {seen[key]} time(s), attempt {self.headers['hapax-attempt']}", flush=True)
+        with counting:
+            seen[key] += 1
+            print(f"handled {body!r}, seen {seen[key]} time(s), attempt {self.headers['hapax-attempt']}", flush=True)
         self.send_response(204)
         self.send_header("Content-Length", "0")
         self.end_headers()
