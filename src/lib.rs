@@ -27,9 +27,12 @@
 //! | have no second effect after a crash | [`docs::guarantees`] | [`email`], [`orders_postgres`] |
 //! | choose where IDs come from | [`id`] | [`custom_id`] |
 //! | set aside what fails, and bring it back | `ConsumerBuilder::dead_letter_topic` | [`dead_letters`] |
-//! | run it beside a program in any language | `sidecar`, the binary `hapax` | [`axum_service`] |
+//! | run it beside a program in any language | [`docs::configuration`] | [`axum_service`] |
 //! | write a store | [`store::Store`] | [`custom_store`] |
 //! | watch it | [`docs::metrics`], then [`telemetry`] | |
+//! | get it going again | [`docs::operations`] | |
+//! | find out where duplicates come from | [`docs::why_twice`] | |
+//! | come from another way of de-duplication | [`docs::migration`] | |
 //! | change the engine | [`docs::design`], then [`engine`] | |
 //!
 //! All examples, and those in other languages: [`docs::examples`].
@@ -73,6 +76,9 @@ pub mod telemetry;
 
 /// Pages that are longer than the documentation of one item.
 pub mod docs {
+    #[doc = include_str!("docs/configuration.md")]
+    pub mod configuration {}
+
     #[doc = include_str!("docs/design.md")]
     pub mod design {}
 
@@ -83,6 +89,15 @@ pub mod docs {
 
     #[doc = include_str!("docs/metrics.md")]
     pub mod metrics {}
+
+    #[doc = include_str!("docs/operations.md")]
+    pub mod operations {}
+
+    #[doc = include_str!("docs/why_twice.md")]
+    pub mod why_twice {}
+
+    #[doc = include_str!("docs/migration.md")]
+    pub mod migration {}
 }
 
 /// The README's code, compiled.

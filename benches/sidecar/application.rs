@@ -2,8 +2,6 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
@@ -17,27 +15,23 @@ use tokio::net::TcpListener;
 #[derive(Debug)]
 pub struct Application {
     pub address: SocketAddr,
-    pub requests: Arc<AtomicU64>,
 }
 
 impl Application {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let requests = Arc::new(AtomicU64::new(0));
-        let counted = Arc::clone(&requests);
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.expect("a connection");
                 stream.set_nodelay(true).expect("no delay");
-                let requests = Arc::clone(&counted);
-                let service = service_fn(move |request| answer(request, Arc::clone(&requests)));
+                let service = service_fn(answer);
                 tokio::spawn(
                     hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
                 );
             }
         });
-        Self { address, requests }
+        Self { address }
     }
 
     pub fn url(&self) -> String {
@@ -45,9 +39,8 @@ impl Application {
     }
 }
 
-async fn answer(request: Request<Incoming>, requests: Arc<AtomicU64>) -> Result<Response<Empty<Bytes>>, Infallible> {
+async fn answer(request: Request<Incoming>) -> Result<Response<Empty<Bytes>>, Infallible> {
     drop(request.into_body().collect().await);
-    requests.fetch_add(1, Ordering::Relaxed);
     let mut response = Response::new(Empty::new());
     *response.status_mut() = StatusCode::NO_CONTENT;
     Ok(response)

@@ -38,7 +38,7 @@ pub(super) struct Which {
 pub(super) struct Options {
     #[command(flatten)]
     which: Which,
-    /// What the IDs are unique in: topic:<topic>, source:<value of ce_source> or name:<text>.
+    /// What the IDs are unique in: `topic:orders`, `source:/shop` (a value of `ce_source`) or `name:all`.
     #[arg(long, value_name = "SCOPE")]
     scope: Option<String>,
     /// Means the message as it was replayed for the so-manieth time.

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Empty, Full};
 use hyper::Request;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -63,6 +63,19 @@ impl Beside {
         let (status, body) = get(self.address, path).await.expect("an answer");
         assert_eq!(status, 200, "{body}");
         serde_json::from_str(&body).expect("JSON")
+    }
+
+    /// What `POST` with a body of JSON answers on the listener for callers: its status.
+    pub async fn post(&self, path: &str, body: &'static str) -> u16 {
+        let stream = TcpStream::connect(self.address).await.expect("a connection");
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("a handshake");
+        let connection = tokio::spawn(connection);
+        let request = Request::post(path).header("host", self.address.to_string());
+        let request =
+            request.header("content-type", "application/json").body(Full::<Bytes>::from(body)).expect("a request");
+        let status = sender.send_request(request).await.expect("an answer").status().as_u16();
+        connection.abort();
+        status
     }
 
     /// Asks for the end in order, and waits for it: the exit code.

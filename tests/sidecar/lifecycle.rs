@@ -263,3 +263,45 @@ async fn an_outage_of_kafka_later_on_takes_nobody_out_of_service() {
     app.until(2).await;
     assert_eq!(hapax.end().await, 0, "{}", hapax.process.output());
 }
+
+#[tokio::test]
+async fn what_goes_away_later_on_is_named_and_takes_nobody_out_of_service() {
+    let (kafka, redis) = (Kafka::shared().await, RedisServer::start());
+    let app = App::start(|_| Reply::status(204)).await;
+    let setting = Setting::new(kafka, &redis, app.url()).await;
+    let hapax = setting.start(&[]);
+    hapax.ready().await;
+    let address = app.kill().await;
+    kafka.produce(&setting.topic, [order(1)]).await;
+    let says = async |part: &str, state: &str| {
+        let (status, body) = hapax.health("/ready").await;
+        let report: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(status, 200, "{body}");
+        report["parts"][part]["state"] == state
+    };
+    let patience = Duration::from_secs(60);
+    await_until("the application is named", patience, async || says("application", "failed").await).await;
+    let app = App::start_at(address, |_| Reply::status(204)).await;
+    app.until(1).await;
+    await_until("it is back", patience, async || says("application", "started").await).await;
+    drop(redis);
+    kafka.produce(&setting.topic, [order(2)]).await;
+    await_until("the store is named", patience, async || says("store", "failed").await).await;
+}
+
+#[tokio::test]
+async fn a_store_that_goes_away_shows_also_where_claims_are_answered() {
+    let redis = RedisServer::start();
+    let settings = [("HAPAX_DELIVERY", "pull"), ("HAPAX_NAMESPACE", "billing"), ("HAPAX_REDIS_URL", &*redis.url())];
+    let hapax = Beside::start(&settings);
+    hapax.ready().await;
+    assert_eq!(hapax.metric("hapax_store_breaker", "").await, 0);
+    drop(redis);
+    await_until("the store is not reached", Duration::from_secs(60), async || {
+        // Nobody looks for a store that nobody asks.
+        hapax.post("/v1/claim", r#"{"ids": [{"id": "a7"}]}"#).await;
+        hapax.metric("hapax_store_breaker", "").await > 0 && hapax.health("/ready").await.1.contains("not reached")
+    })
+    .await;
+    assert_eq!(hapax.health("/ready").await.0, 200);
+}

@@ -20,6 +20,7 @@ mod app;
 #[allow(dead_code, reason = "a harness offers more than the tests of a day use")]
 mod beside;
 mod commands;
+mod config;
 #[allow(dead_code, reason = "a harness offers more than the tests of a day use")]
 #[path = "../promises/consuming.rs"]
 mod consuming;

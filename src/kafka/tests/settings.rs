@@ -123,3 +123,53 @@ fn secrets_are_never_shown() {
     }
     assert!(format!("{:?}", with("client.rack", "a")).contains("\"client.rack\": \"a\""));
 }
+
+#[test]
+fn properties_of_one_side_go_there_alone_and_stand_before_those_of_both() {
+    let mut settings = with("client.id", "both");
+    settings.properties.insert("fetch.message.max.bytes".to_owned(), "1000".to_owned());
+    settings.consumer_properties.insert("client.id".to_owned(), "reader".to_owned());
+    settings.producer_properties.insert("client.id".to_owned(), "writer".to_owned());
+    settings.producer_properties.insert("linger.ms".to_owned(), "7".to_owned());
+    let (consumer, producer) = (settings.client_config().unwrap(), settings.producer_config().unwrap());
+    assert_eq!((consumer.get("client.id"), producer.get("client.id")), (Some("reader"), Some("writer")));
+    assert_eq!((consumer.get("linger.ms"), producer.get("linger.ms")), (None, Some("7")));
+    assert_eq!(producer.get("fetch.message.max.bytes"), None);
+
+    settings.consumer_properties.insert("max.poll.interval.ms".to_owned(), "8000".to_owned());
+    settings.consumer_properties.insert("session.timeout.ms".to_owned(), "6000".to_owned());
+    assert!(problem(&settings).contains("at most half the poll interval"), "that of the consumer counts");
+}
+
+#[test]
+fn properties_of_one_side_are_checked_as_those_of_both() {
+    let one_sided = |consumer: bool, name: &str, value: &str| {
+        let mut settings = KafkaSettings::new("localhost:9092", "workers", ["orders"]);
+        let side = if consumer { &mut settings.consumer_properties } else { &mut settings.producer_properties };
+        side.insert(name.to_owned(), value.to_owned());
+        settings
+    };
+    for (consumer, name, value, part) in [
+        (true, "enable.auto.commit", "true", "committed by hand"),
+        (true, "group.id", "others", "set `group` instead"),
+        (true, "linger.ms", "1", "only a producer knows it"),
+        (false, "fetch.min.bytes", "1", "only a consumer knows it"),
+        (false, "acks", "1", "every replica in sync"),
+        (false, "linger.mss", "1", "no such property"),
+    ] {
+        let text = problem(&one_sided(consumer, name, value));
+        assert!(text.starts_with(&format!("`{name}`: ")) && text.contains(part), "{text}");
+    }
+    let shown = format!("{:?}", one_sided(false, "sasl.password", "hunter2"));
+    assert!(shown.contains("sasl.password") && !shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
+fn librdkafka_itself_is_asked_which_properties_there_are() {
+    for name in ["security.protocol", "sasl.password", "log_level", "acks", "max.partition.fetch.bytes"] {
+        assert!(super::super::knows_property(name), "{name}");
+    }
+    for name in ["", "security_protocol", "sasl.passwort", "a\0b"] {
+        assert!(!super::super::knows_property(name), "{name}");
+    }
+}

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::body::{Body, Refusal};
 use super::explain::{Around, explain, told};
 use super::ids::{AskedId, fingerprints};
-use super::state::AdminState;
+use super::state::{AdminState, TargetCondition};
 use super::{clock, page};
 use crate::consumer::Control;
 use crate::store;
@@ -73,6 +73,12 @@ struct Resume {}
 
 async fn resume(State(state): Shared, Body(Resume {}): Body<Resume>) -> Result<Json<Value>, Refusal> {
     let control = control(&state)?;
+    // To say that it goes on would not be true: an application that wanted no more messages is not asked again.
+    if state.target.as_ref().is_some_and(|target| target.state().condition == TargetCondition::Gone) {
+        let says =
+            "the application asked for an end of delivery (410): when it takes messages again, start hapax again";
+        return Err(Refusal::new(StatusCode::CONFLICT, says));
+    }
     if control.paused().is_some() {
         tracing::warn!("resumed by an operator");
     }

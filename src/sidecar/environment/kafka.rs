@@ -1,7 +1,9 @@
 //! `HAPAX_KAFKA_…`: properties of librdkafka.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 
+use super::kubernetes;
 use super::names::printable;
 use super::reader::{Entry, Origin, Reader};
 use crate::kafka::{KafkaSettings, is_secret_property, knows_property};
@@ -24,18 +26,25 @@ struct Named {
     file: bool,
 }
 
-/// Reads all of them into the settings; answers which variable set which property.
+/// All of them that are set, but for those of a Service that is called `hapax-kafka`.
+pub(super) fn set<'e>(reader: &Reader<'e>) -> Vec<(String, &'e OsStr)> {
+    let of_a_service =
+        |name: &str, value: &OsStr| kubernetes::is_of_a_service(name, value.to_str().unwrap_or_default());
+    let ours = reader.environment.ours().filter(|(name, _)| name.starts_with(PREFIX));
+    ours.filter(|(name, value)| !of_a_service(name, value)).collect()
+}
+
+/// Reads all of them into the settings; answers which variables set which property.
 pub(super) fn read(reader: &mut Reader<'_>, kafka: &mut KafkaSettings) -> BTreeMap<String, String> {
     let mut names = BTreeMap::new();
-    let set: Vec<_> = reader.environment.ours().filter(|(name, _)| name.starts_with(PREFIX)).collect();
-    for (name, value) in set {
+    for (name, value) in set(reader) {
         let Some(Named { property, side, file }) = resolve(&name[PREFIX.len()..]) else {
             let way_out = "look it up in librdkafka's CONFIGURATION.md and write its dots as underscores, as in \
                            HAPAX_KAFKA_SECURITY_PROTOCOL for security.protocol";
             reader.wrong(&printable(&name), "names no property of librdkafka", way_out);
             continue;
         };
-        let text = if file { reader.from_file(&name, value) } else { reader.plain(&name, value) };
+        let text = if file { reader.content_of(&name, value) } else { reader.plain(&name, value) };
         let Some(text) = text else { continue };
         let properties = match side {
             Side::Both => &mut kafka.properties,
@@ -48,7 +57,8 @@ pub(super) fn read(reader: &mut Reader<'_>, kafka: &mut KafkaSettings) -> BTreeM
         }
         let origin = if file { Origin::File } else { Origin::Environment };
         reader.entries.push(Entry { name: name.clone(), value: Some(shown), origin });
-        names.insert(property, name);
+        let names: &mut String = names.entry(property).or_default();
+        *names = if names.is_empty() { name } else { format!("{names}, {name}") };
     }
     names
 }

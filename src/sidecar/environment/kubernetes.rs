@@ -14,9 +14,9 @@ pub(super) fn is_of_a_service(name: &str, value: &str) -> bool {
     if name.ends_with("_PORT") && address(value) {
         return true;
     }
-    // Each place where `_PORT_` stands, since the Service's own name may hold one.
-    name.match_indices("_PORT_").any(|(at, found)| {
-        let mut parts = name[at + found.len()..].split('_');
+    // Each place where `_PORT` stands, since the Service's own name may hold one; what follows it may overlap the next.
+    name.match_indices("_PORT").filter_map(|(at, found)| name[at + found.len()..].strip_prefix('_')).any(|rest| {
+        let mut parts = rest.split('_');
         parts.next().is_some_and(number)
             && parts.next().is_some_and(|protocol| ["TCP", "UDP", "SCTP"].contains(&protocol))
             && parts.next().is_none_or(|part| ["ADDR", "PORT", "PROTO"].contains(&part))

@@ -6,9 +6,9 @@
 //! `hapax config` and the page [configuration](crate::docs::configuration) are all made from it. Nothing here looks at the
 //! process: what was set is an argument.
 
-mod environment;
 mod files;
 mod fill;
+mod given;
 mod ids;
 mod kafka;
 mod kubernetes;
@@ -26,7 +26,7 @@ mod urls;
 mod values;
 mod variable;
 
-pub use environment::Environment;
+pub use given::Environment;
 pub use page::{page, short_page};
 pub use problem::{Problem, Problems, Warning};
 pub use read::Read;

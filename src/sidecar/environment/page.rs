@@ -1,7 +1,7 @@
 //! The variables as a page.
 
 use super::table::variables;
-use super::variable::Variable;
+use super::variable::{Kind, Variable};
 
 /// Those that nearly everybody sets.
 const SHORT: [&str; 12] = [
@@ -42,16 +42,19 @@ pub fn short_page() -> String {
 const HEAD: &str = "| variable | takes | default | what it is for |\n|---|---|---|---|\n";
 
 fn line(variable: &Variable) -> String {
-    let mut notes = Vec::new();
-    if variable.required {
-        notes.push("**Required**".to_owned());
-    }
-    if let Some(delivery) = variable.delivery {
-        notes.push(format!("with `{delivery}`"));
-    }
-    let notes = if notes.is_empty() { String::new() } else { format!(" {}.", notes.join(" ")) };
+    let notes = match (variable.required, variable.delivery) {
+        (true, Some(delivery)) => format!(" **Required** with `{delivery}`."),
+        (true, None) if variable.redis => " **Required** with `HAPAX_STORE=redis`.".to_owned(),
+        (true, None) => " **Required**.".to_owned(),
+        (false, Some(delivery)) => format!(" (`{delivery}`)"),
+        (false, None) => String::new(),
+    };
     let file = variable.file().map(|file| format!(", `{file}`")).unwrap_or_default();
     let default = if variable.default.is_empty() { String::new() } else { format!("`{}`", variable.default) };
-    let takes = variable.kind.shown().replace('|', "\\|");
+    let takes = match variable.kind {
+        // As code, for an example may hold what Markdown would take for its own.
+        Kind::Like(example) => format!("`{example}`"),
+        kind => kind.shown(),
+    };
     format!("| `{}`{file} | {takes} | {default} | {}{notes} |\n", variable.name, variable.help)
 }

@@ -1,6 +1,6 @@
 //! The settings, with all that is to be told of them.
 
-use super::environment::{Environment, PREFIX};
+use super::given::{Environment, PREFIX};
 use super::names::{nearest, printable};
 use super::problem::{Problems, Warning};
 use super::reader::{Entry, Reader};

@@ -4,8 +4,8 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::path::Path;
 
-use super::environment::Environment;
 use super::files::content;
+use super::given::Environment;
 use super::problem::{Complaint, Parsed, Problem};
 use super::variable::Variable;
 
@@ -111,19 +111,23 @@ impl<'e> Reader<'e> {
 
     /// What was set, before it is read: by a flag, by the variable, or by the file that another one names.
     fn text(&mut self, variable: &Variable) -> Option<(String, Origin)> {
-        let (name, environment) = (variable.name, self.environment);
-        let own = environment.flag_of(name).map(|value| (value, Origin::Flag));
-        let own = own.or_else(|| environment.variable(name).map(|value| (value, Origin::Environment)));
-        let file = variable.file();
-        let named = file.as_deref().and_then(|file| environment.flag_of(file).or_else(|| environment.variable(file)));
-        match (own, file.zip(named)) {
-            (Some(_), Some((file, _))) => {
+        let (name, file, environment) = (variable.name, variable.file(), self.environment);
+        let of_file = |find: &dyn Fn(&str) -> Option<&'e OsStr>| file.as_deref().and_then(find);
+        // A flag stands before both variables, whichever of the two it is for.
+        let by_flag = (environment.flag_of(name), of_file(&|file| environment.flag_of(file)));
+        let by_variable = (environment.variable(name), of_file(&|file| environment.variable(file)));
+        let (set, plainly, by_file) = match by_flag {
+            (None, None) => (by_variable, Origin::Environment, Origin::File),
+            _ => (by_flag, Origin::Flag, Origin::Flag),
+        };
+        match (set, file) {
+            ((Some(_), Some(_)), Some(file)) => {
                 self.wrong(name, format!("is set beside {file}"), "keep one of them");
                 None
             }
-            (Some((value, origin)), None) => self.plain(name, value).map(|text| (text, origin)),
-            (None, Some((file, path))) => self.from_file(&file, path).map(|text| (text, Origin::File)),
-            (None, None) => None,
+            ((Some(value), _), _) => self.plain(name, value).map(|text| (text, plainly)),
+            ((None, Some(path)), Some(file)) => self.content_of(&file, path).map(|text| (text, by_file)),
+            _ => None,
         }
     }
 
@@ -138,7 +142,7 @@ impl<'e> Reader<'e> {
     }
 
     /// What a file holds, as text, without the line end that editors leave behind it.
-    pub(super) fn from_file(&mut self, name: &str, path: &OsStr) -> Option<String> {
+    pub(super) fn content_of(&mut self, name: &str, path: &OsStr) -> Option<String> {
         if path.is_empty() {
             self.wrong(name, "is empty", "unset it, or name a file");
             return None;

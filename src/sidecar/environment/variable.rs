@@ -1,6 +1,6 @@
 //! One variable: its name, what it takes, and what it is for.
 
-use super::environment::PREFIX;
+use super::given::PREFIX;
 
 /// One variable of the environment, as `hapax config --markdown` shows it.
 #[derive(Clone, Copy, Debug)]

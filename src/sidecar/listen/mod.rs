@@ -4,7 +4,7 @@
 //!
 //! | to read about | see |
 //! |---|---|
-//! | connections, their limits, the graceful end | [`serve`], [`Limits`] |
+//! | connections, their limits, the graceful end | [`serve()`], [`Limits`] |
 //! | who may call | [`guarded`] |
 //! | TLS and client certificates | [`Tls`] |
 //! | what a refused caller is told | [`Problem`] |

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::serving::Serving;
+use super::standing::follow;
 use super::waiting::{Patience, chain};
 use crate::consumer::{BatchHandler, Control, Handler, Shutdown};
 use crate::observe::Observer;
@@ -38,10 +39,18 @@ impl Delivering<'_> {
             () = push.wait_ready() => self.health.started(Part::Application),
             () = self.shutdown.drain_asked() => return Ok(()),
         }
+        tokio::select! {
+            delivered = self.again_and_again(&push, &control) => delivered,
+            () = follow(push.watch(), self.health) => Ok(()),
+        }
+    }
+
+    /// Consumers, one after the other, for as long as another can help.
+    async fn again_and_again(&self, push: &Push, control: &Control) -> Result<(), SidecarError> {
         let mut patience = Patience::new("Kafka or the store", self.settings.start_wait);
         loop {
             let handler = Traced::new(push.clone(), self.traces.tracer(), &self.consumer.kafka.group);
-            let (started, result) = self.once(handler, &control).await;
+            let (started, result) = self.once(handler, control).await;
             let Err(error) = result else { return Ok(()) };
             self.health.failed(Part::Kafka, "not reached");
             if started {

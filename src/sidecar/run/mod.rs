@@ -8,14 +8,17 @@
 
 mod delivering;
 mod serving;
+mod standing;
 mod waiting;
 
 use std::sync::Arc;
 
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 use self::delivering::Delivering;
 use self::serving::{Listeners, Serving};
+use self::standing::{StoreStanding, watch_store};
 use self::waiting::Patience;
 use super::admin::{AdminState, ScopeKind, Tally};
 use super::health::{Health, Part};
@@ -48,7 +51,8 @@ pub async fn run(settings: Settings, metrics: PrometheusHandle, shutdown: Shutdo
     let mut serving = Serving::start(listeners, &settings, Arc::clone(&health), metrics)?;
     let traces = Traces::start(&settings.telemetry)?;
     let tally = Arc::new(Tally::new());
-    let mut observers: Vec<Arc<dyn Observer>> = vec![Arc::new(Telemetry::new()), Arc::clone(&tally) as _];
+    let mut observers: Vec<Arc<dyn Observer>> =
+        vec![Arc::new(Telemetry::new()), Arc::clone(&tally) as _, Arc::new(StoreStanding(Arc::clone(&health)))];
     if let Delivery::Push(push) = &settings.delivery {
         let identifier = Identifier::new(settings.namespace.clone()).extractor(Arc::clone(&push.0.extractor));
         observers.push(Arc::new(Named::new(identifier.key(push.0.id_key.clone()), settings.telemetry.log_ids)));
@@ -101,6 +105,7 @@ async fn answer_claims(
         return Ok(());
     }
     health.started(Part::Store);
+    let watching = AbortOnDropHandle::new(tokio::spawn(watch_store(Arc::clone(&store), Arc::clone(&observer))));
     let state = administration(settings, "pull", &pulled.id_key, tally, Arc::clone(&store));
     let calls = PullState::new(store, observer, pulled.clone());
     let api = pull::router(Arc::clone(&calls));
@@ -113,6 +118,7 @@ async fn answer_claims(
         () = calls.finish() => {}
         () = shutdown.at_once_asked() => {}
     }
+    drop(watching);
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use crate::observe::Observer;
 use crate::store::Store;
 
 /// What is read from Kafka, how its messages are told apart, and what becomes of those that cannot be handled. Each is
-/// explained at the setting of the same name of a [`ConsumerBuilder`](crate::consumer::ConsumerBuilder).
+/// explained at the setting of the same name of a [`ConsumerBuilder`].
 #[derive(Clone, Debug)]
 pub struct ConsumerSettings {
     /// Brokers, group, topics, properties.

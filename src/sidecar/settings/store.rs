@@ -37,7 +37,7 @@ pub enum StoreKind {
 pub struct RedisSettings {
     /// The URL, which may hold a password.
     pub url: Secret,
-    /// A CA in PEM beside those of the system.
+    /// The CA to trust, in PEM, instead of those of the system.
     pub ca: Option<PathBuf>,
     /// A client certificate and its key, in PEM.
     pub client: Option<(PathBuf, PathBuf)>,

@@ -29,7 +29,7 @@ enum Way {
     Pull,
 }
 
-/// All settings, as far as they can be read; what is wrong is noted. `None` where something without a default is missing.
+/// All settings, with stand-ins for what cannot be read; what is wrong is noted.
 pub(super) fn settings(reader: &mut Reader<'_>) -> Option<(Settings, Vec<Warning>)> {
     let way = delivery(reader);
     misplaced(reader, way);
@@ -71,8 +71,8 @@ pub(super) fn settings(reader: &mut Reader<'_>) -> Option<(Settings, Vec<Warning
         }
         _ => None,
     };
-    let settings =
-        Settings { namespace: namespace?, store: store?, delivery, listen, telemetry, start_wait, shutdown_limit };
+    let namespace = namespace.or_else(|| Namespace::new("unknown").ok())?;
+    let settings = Settings { namespace, store, delivery, listen, telemetry, start_wait, shutdown_limit };
     library(reader, &settings, &properties);
     let warnings = warnings(&settings);
     Some((settings, warnings))
@@ -110,9 +110,7 @@ fn misplaced(reader: &mut Reader<'_>, way: Way) {
         }
     }
     if way == Way::Pull {
-        let names: Vec<_> =
-            reader.environment.ours().map(|(name, _)| name).filter(|name| name.starts_with(kafka::PREFIX)).collect();
-        for name in names.into_iter().filter(|name| !super::kubernetes::is_of_a_service(name, "0")) {
+        for (name, _) in kafka::set(reader) {
             reader.wrong(
                 &super::names::printable(&name),
                 "means nothing with HAPAX_DELIVERY=pull",
@@ -195,15 +193,25 @@ fn warnings(settings: &Settings) -> Vec<Warning> {
                 "sends messages unencrypted to another machine; use https, unless the network is yours",
             );
         }
-        let unchecked = |name: &str| push.0.kafka.properties.get(name).is_some_and(|value| value == "false");
-        if unchecked("enable.ssl.certificate.verification") {
+        let kafka = &push.0.kafka;
+        let all = || kafka.properties.iter().chain(&kafka.consumer_properties).chain(&kafka.producer_properties);
+        if all().any(|(name, value)| name == "enable.ssl.certificate.verification" && value == "false") {
             warn(
                 "HAPAX_KAFKA_ENABLE_SSL_CERTIFICATE_VERIFICATION",
                 "is false: anybody between here and the brokers can read and write messages",
             );
         }
-        if push.0.kafka.properties.contains_key("debug") {
+        if all().any(|(name, _)| name == "debug") {
             warn("HAPAX_KAFKA_DEBUG", "is set: librdkafka's debug lines may hold parts of messages and credentials");
+        }
+        if push.0.max_age.is_some_and(|age| age > settings.store.terms.window) {
+            warn(
+                "HAPAX_MESSAGE_MAX_AGE",
+                "is longer than HAPAX_WINDOW: messages are handled that are older than what is remembered",
+            );
+        }
+        if push.0.retry_topics.iter().map(|(_, delay)| *delay).sum::<Duration>() > settings.store.terms.window {
+            warn("HAPAX_RETRY_TOPICS", "delay longer than HAPAX_WINDOW: a retry may come after its ID is forgotten");
         }
         if push.0.dead_letters == DeadLetters::None {
             warn(

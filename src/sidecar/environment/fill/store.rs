@@ -10,8 +10,8 @@ use crate::sidecar::Secret;
 use crate::sidecar::settings::{RedisSettings, StoreKind, StoreSettings};
 use crate::store::{DoneMode, LeaseTerms};
 
-/// `None` where Redis' URL is missing or none.
-pub(super) fn settings(reader: &mut Reader<'_>) -> Option<StoreSettings> {
+/// With the memory store in place of a Redis without a URL, which was complained of: so that all else is checked, too.
+pub(super) fn settings(reader: &mut Reader<'_>) -> StoreSettings {
     let memory = reader.choose(&table::STORE, &[("redis", false), ("memory", true)]).unwrap_or(false);
     let defaults = LeaseTerms::default();
     let terms = LeaseTerms {
@@ -33,9 +33,9 @@ pub(super) fn settings(reader: &mut Reader<'_>) -> Option<StoreSettings> {
         }
         StoreKind::Memory
     } else {
-        StoreKind::Redis(Box::new(redis(reader)?))
+        redis(reader).map_or(StoreKind::Memory, |redis| StoreKind::Redis(Box::new(redis)))
     };
-    Some(StoreSettings { kind, terms, cache_entries, cache_lifetime })
+    StoreSettings { kind, terms, cache_entries, cache_lifetime }
 }
 
 fn redis(reader: &mut Reader<'_>) -> Option<RedisSettings> {
