@@ -24,7 +24,8 @@ pub struct Attempt {
     /// still avoid its effect should then end with a failure; one that cannot should go on, its effect is recorded.
     pub lease_lost: CancellationToken,
     /// The fingerprint of the record's ID: the same for all attempts, redeliveries and copies of a message, so a key
-    /// under which the effect can be made idempotent. `None` where the record is handled without an ID, by policy.
+    /// under which the effect can be made idempotent. A dead letter that was replayed has another one. `None` where the
+    /// record is handled without an ID, by policy.
     pub fingerprint: Option<Fingerprint>,
 }
 

@@ -10,7 +10,7 @@
 //! | header | value |
 //! |---|---|
 //! | `ce-…` | the event's attributes, in binary mode |
-//! | `idempotency-key` | a [structured-field string](https://www.rfc-editor.org/rfc/rfc8941#name-strings), so in quotes: the fingerprint of the message's ID, the same for every attempt, redelivery and copy of it; its topic, partition and offset where it has no ID |
+//! | `idempotency-key` | a [structured-field string](https://www.rfc-editor.org/rfc/rfc8941#name-strings), so in quotes: the fingerprint of the message's ID, the same for every attempt, redelivery and copy of it, and another one for a replayed dead letter; its topic, partition and offset where it has no ID |
 //! | `hapax-attempt` | which attempt this is, from 1 |
 //! | `traceparent`, `tracestate` | of the span under way where traces are on; otherwise the record's own, where there is one of each and it is valid |
 //! | those of [`PushSettings::headers`] | the record's, percent-encoded as attributes are; of a repeated one the last |
