@@ -8,16 +8,19 @@
 //! claim finds the ID done, and a holder that took it over learns from its next renewal that it is late.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use redis::Value;
+use tokio::time::Instant;
 
 use super::batch::{Batch, Reply, of_set};
 use super::claim::millis;
 use super::done::{Found, Lookup};
 use super::layout::Group;
 use super::scripts::{self, Call, Script};
-use super::slices::{Known, Shard, member};
+use super::slices::{Generation, Known, Shard, member};
 use super::{DoneMode, Inner, faults, value};
+use crate::id::Fingerprint;
 use crate::store::{Answers, Completion, CompletionOutcome, StoreError};
 
 pub(super) async fn complete(inner: Arc<Inner>, completions: Vec<Completion>) -> Answers<CompletionOutcome> {
@@ -48,7 +51,7 @@ impl Inner {
             let why = faults::of_misfit("a reading: the current slice is missing");
             return vec![Err(faults::not_sent(why)); completions.len()];
         };
-        let epoch = self.expiries.epoch();
+        let (epoch, begun) = (self.expiries.epoch(), Instant::now());
         let sets: Vec<(Group, Shard)> = completions
             .iter()
             .map(|it| (Group::of(&it.lease.fingerprint), Shard::of(generation, &it.lease.fingerprint)))
@@ -92,9 +95,14 @@ impl Inner {
         };
         let again: Vec<usize> = (0..written.len()).filter(|i| refused(&written[*i])).collect();
         let replies = self.run_some(&scripts::REMEMBER_COMPACT, &again, call).await;
-        for (i, reply) in again.into_iter().zip(replies) {
+        let ids: Vec<Fingerprint> = again.iter().map(|i| completions[*i].lease.fingerprint).collect();
+        let beside = self.look_beside(generation, longest + begun.elapsed(), &ids).await;
+        for ((i, reply), found) in again.into_iter().zip(replies).zip(beside) {
             written[i].1 = reply;
             given[i] = false;
+            if !matches!(written[i].0, Ok(Found::Done(_))) {
+                written[i].0 = found;
+            }
         }
 
         // Where a Redis lost its data meanwhile, a plain command may have made a set without an expiry.
@@ -124,6 +132,33 @@ impl Inner {
             });
         }
         answers
+    }
+
+    /// Looks once more where others may have written, after a write that came later than the look before it.
+    ///
+    /// Between the two somebody else may have completed, in another set: a first look that found nothing would hide that
+    /// this effect is the second. After the write, one of two sees the other, whatever the order.
+    async fn look_beside(
+        self: &Arc<Self>,
+        written: Generation,
+        held_for: Duration,
+        ids: &[Fingerprint],
+    ) -> Answers<Found> {
+        if ids.is_empty() {
+            return Vec::new();
+        }
+        // Read again where the reading is too old: the set of the other may be one that was not known yet.
+        let known = match self.known().await {
+            Ok(known) => known,
+            Err(error) => return ids.iter().map(|_| Err(error.clone())).collect(),
+        };
+        let lookup = Lookup::Sets(known.written_beside(millis(held_for), Some(written)));
+        let mut batch = Batch::with_capacity(ids.len() * lookup.len());
+        for id in ids {
+            self.look_up(&lookup, id, |command| batch.push(Group::of(id), command));
+        }
+        let mut replies = self.link.ask(batch).await.into_iter();
+        ids.iter().map(|_| lookup.read(&mut replies)).collect()
     }
 
     /// Writes each done ID with `SET NX`, so that the window counts from the first completion.

@@ -47,6 +47,8 @@ pub(super) enum Leg {
     Add,
     /// Add by the script that a full store executes, too.
     AddByScript,
+    /// Ask where others wrote since the claim, after the script.
+    Beside,
     /// Renewals and releases.
     Script,
 }
@@ -73,6 +75,8 @@ pub(super) struct Call {
     pub(super) asked: Sets,
     /// The set that is written to.
     pub(super) written: usize,
+    /// When its claim was sent, at the earliest.
+    pub(super) since: u64,
     pub(super) legs: u8,
     pub(super) taken: Option<bool>,
     pub(super) found: bool,
@@ -106,6 +110,7 @@ impl Call {
             sets: Sets::default(),
             asked: Sets::default(),
             written: 0,
+            since: 0,
             legs: 0,
             taken: None,
             found: false,

@@ -51,8 +51,8 @@ impl World {
             Ask::Complete { held_for, .. } => {
                 let known = self.known(from);
                 call.written = self.server.done.writable(known);
-                let since = known.at - held_for.as_micros() as u64;
-                call.sets = self.server.done.written_since(known, since, call.written);
+                call.since = known.at - held_for.as_micros() as u64;
+                call.sets = self.server.done.written_since(known, call.since, call.written);
                 if self.planted(StoreBug::DeletedEarly) {
                     let there = self.within(self.plan.latency);
                     self.after(there, Ev::Delete { id });
@@ -67,7 +67,7 @@ impl World {
     pub(super) fn execute(&mut self, number: usize) {
         let mut call = self.calls[number].clone();
         if self.store_down {
-            let error = match call.begun || self.rng.random_ratio(1, 3) {
+            let error = match call.begun || call.leg == Leg::Beside || self.rng.random_ratio(1, 3) {
                 true => unknown(),
                 false => StoreError::Unavailable(Cause::new("connection refused")),
             };
@@ -113,7 +113,7 @@ impl World {
                 }
                 call.sets.0 == 0
             }
-            Leg::Before | Leg::Lease | Leg::Again => {
+            Leg::Before | Leg::Lease | Leg::Again | Leg::Beside => {
                 if let Some(set) = call.sets.next() {
                     call.found |= self.server.done.has(set, id);
                 }
@@ -225,7 +225,15 @@ impl World {
             }
             Leg::Lease | Leg::Rare | Leg::Again => self.verify(call),
             Leg::Add if call.refused => self.go_on(call, Leg::AddByScript),
-            Leg::Add | Leg::AddByScript | Leg::Script => self.finish(call),
+            Leg::AddByScript => {
+                let known = self.known(call.from);
+                call.sets = self.server.done.written_since(known, call.since, call.written);
+                match call.sets.0 {
+                    0 => self.finish(call),
+                    _ => self.go_on(call, Leg::Beside),
+                }
+            }
+            Leg::Add | Leg::Beside | Leg::Script => self.finish(call),
         }
     }
 

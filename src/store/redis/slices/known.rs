@@ -71,8 +71,13 @@ impl Known {
 
     /// Where others may have written in the last `held_for` milliseconds, beside [`writable`](Self::writable).
     pub(in super::super) fn written_in(&self, held_for: u64) -> Lookups {
+        self.written_beside(held_for, self.writable())
+    }
+
+    /// As [`written_in`](Self::written_in), for a completion that was written to that generation.
+    pub(in super::super) fn written_beside(&self, held_for: u64, written: Option<Generation>) -> Lookups {
         let now = self.now();
-        Lookups(self.plan.written_since(&self.calendar, now.saturating_sub(held_for), now).collect())
+        Lookups(self.plan.written_since(&self.calendar, now.saturating_sub(held_for), now, written).collect())
     }
 
     /// Of each generation that is looked up, one set of each group.

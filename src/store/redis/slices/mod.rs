@@ -36,5 +36,6 @@ mod tests;
 pub(super) use calendar::{Calendar, SHORTEST_WINDOW};
 pub(super) use expiry::Expiries;
 pub(super) use known::{Known, Lookups};
+pub(super) use plan::Generation;
 pub(super) use reader::{Reader, read_time};
 pub(super) use shard::{Shard, member};

@@ -83,14 +83,15 @@ impl Plan {
         calendar: &Calendar,
         since: u64,
         at: u64,
+        written: Option<Generation>,
     ) -> impl Iterator<Item = Generation> + 'a {
         let since = since.saturating_sub(2 * calendar.bound());
-        let (oldest, writable) = (calendar.slice(since), self.writable(calendar, at));
+        let oldest = calendar.slice(since);
         let latest_start = at + 2 * calendar.bound();
         self.readable(calendar, at).filter(move |it| {
             it.slice >= oldest
                 && it.from <= latest_start
-                && Some(*it) != writable
+                && Some(*it) != written
                 && self.retired_at(*it).is_none_or(|retired| retired > since)
         })
     }
@@ -161,7 +162,7 @@ mod tests {
         let calendar = Calendar::new(WINDOW);
         let (start, grown) = (10 * WINDOW, 10 * WINDOW + 30_000);
         let plan = plan(&[(9, 16, 0), (10, 16, 0), (10, 64, grown)]);
-        let asks = |claimed, at| counts(plan.written_since(&calendar, claimed, at));
+        let asks = |claimed, at| counts(plan.written_since(&calendar, claimed, at, plan.writable(&calendar, at)));
         assert_eq!(asks(start + 20_000, start + 20_100), []);
         assert_eq!(asks(start - 10, start + 20_100), [(9, 16)], "the slice changed");
         assert_eq!(asks(start + 29_000, grown + 500), [(10, 16)], "it grew");
