@@ -24,7 +24,9 @@ async fn records_are_written_once_and_in_order_also_while_the_broker_restarts() 
     let kafka = Kafka::own().await;
     let topic: Arc<str> = unique("letters").into();
     kafka.create_topic(&topic, 1).await;
-    let settings = KafkaSettings::new(kafka.bootstrap(), unique("group"), [&*topic]);
+    let mut settings = KafkaSettings::new(kafka.bootstrap(), unique("group"), [&*topic]);
+    // A broker that recovers its log on a busy machine takes longer than the usual half a minute.
+    settings.properties.insert("delivery.timeout.ms".to_owned(), "120000".to_owned());
     let missing = unique("missing");
     let error = Publisher::start(&settings, &[missing.as_str().into()]).await.expect_err("the topic is missing");
     assert_eq!(error, SourceError::UnknownTopic { topic: missing });
