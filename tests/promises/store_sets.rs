@@ -148,14 +148,18 @@ async fn no_done_id_is_missed_while_slices_end_and_grow_and_clocks_differ() {
     let (a, b) = (store(&to_a.redis_url(), BRIEF), store(&to_b.redis_url(), BRIEF));
     let mut redis = raw(&server).await;
     let mut grew = false;
-    // A slice grows by what comes in its time: on a busy machine it takes a few more.
-    let (deadline, latest) = (Instant::now() + 5 * WINDOW, Instant::now() + 30 * WINDOW);
+    // A slice is planned by the one before, and grows where much more comes: so little comes for two windows, and much for
+    // the next two. On a busy machine it takes a few of these turns.
+    let start = Instant::now();
+    let (deadline, latest) = (start + 5 * WINDOW, start + 30 * WINDOW);
     let mut rng = StdRng::seed_from_u64(3);
     // What was done, and when at the latest.
     let mut done: Vec<(Instant, Fingerprint)> = Vec::new();
     let mut asked = 0;
     while Instant::now() < deadline || !grew && Instant::now() < latest {
-        let ids: Vec<Fingerprint> = (0..2000).map(|_| Fingerprint::from_bytes(rng.random())).collect();
+        let little = start.elapsed().as_millis() / (2 * WINDOW).as_millis() % 2 == 1;
+        let ids: Vec<Fingerprint> =
+            (0..if little { 20 } else { 2000 }).map(|_| Fingerprint::from_bytes(rng.random())).collect();
         let (worker, other) = if rng.random() { (&a, &b) } else { (&b, &a) };
         let began = Instant::now();
         handle(worker, &ids).await;
