@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::app::{App, Reply};
 use crate::beside::{Beside, free_port};
 use crate::common::{Kafka, Message, RedisServer, await_until, unique};
+use crate::setting::Setting;
 
 /// Runs a command to its end.
 async fn hapax(arguments: &[&str], settings: &[(&str, &str)]) -> (i32, String, String) {
@@ -110,23 +111,16 @@ async fn dead_letters_go_back_once_and_are_handled() {
     let (kafka, redis) = (Kafka::shared().await, RedisServer::start());
     // It refuses what it does not know yet; after it was mended it takes everything.
     let broken = App::start(|_| Reply::answer(422, &[], "no such account")).await;
-    let (topic, dead) = (unique("orders"), unique("dead"));
-    kafka.create_topic(&topic, 2).await;
+    let (setting, dead) = (Setting::new(kafka, 2, &redis, broken.url()).await, unique("dead"));
+    let topic = &setting.topic;
     kafka.create_topic(&dead, 1).await;
     let order = |n: i32| Message::new().partition(n % 2).header("id", format!("order-{n}")).payload(format!("{n}"));
-    kafka.produce(&topic, (0..10).map(order)).await;
-    let (group, brokers, url, store) = (unique("billing"), kafka.bootstrap(), broken.url(), redis.url());
-    let settings = [
-        ("HAPAX_BROKERS", &*brokers),
-        ("HAPAX_GROUP", &group),
-        ("HAPAX_TOPICS", &topic),
-        ("HAPAX_REDIS_URL", &store),
-        ("HAPAX_ID", "header:id"),
+    kafka.produce(topic, (0..10).map(order)).await;
+    let settings = setting.with(&[
         ("HAPAX_ID_SCOPE", "topic"),
         ("HAPAX_DEAD_LETTER_TOPIC", &dead),
         ("HAPAX_DEAD_LETTER_SHARE", "1"),
-        ("HAPAX_PUSH_URL", &url),
-    ];
+    ]);
     let running = Beside::start(&settings);
     await_until("all are given up", Duration::from_secs(60), async || {
         kafka.end_offsets(&dead).await.values().sum::<i64>() == 10
@@ -136,7 +130,7 @@ async fn dead_letters_go_back_once_and_are_handled() {
 
     let (code, out, _) = hapax(&["replay"], &settings).await;
     assert!(code == 0 && out.contains("run it again with --execute") && out.contains("no such account"), "{out}");
-    assert_eq!(kafka.end_offsets(&topic).await.values().sum::<i64>(), 10, "a dry run sends nothing");
+    assert_eq!(kafka.end_offsets(topic).await.values().sum::<i64>(), 10, "a dry run sends nothing");
     let (code, out, err) = hapax(&["replay", "--execute", "--limit", "4"], &settings).await;
     assert!(code == 0 && out.contains("sent 4 records back"), "{out}{err}");
     // What went back already is sent again, and recognised.
@@ -164,19 +158,10 @@ async fn dead_letters_go_back_once_and_are_handled() {
 async fn what_is_known_of_an_id_is_told_and_can_be_forgotten() {
     let (kafka, redis) = (Kafka::shared().await, RedisServer::start());
     let app = App::start(|_| Reply::status(204)).await;
-    let topic = unique("orders");
-    kafka.create_topic(&topic, 1).await;
-    kafka.produce(&topic, [Message::new().header("id", "a7").payload("x")]).await;
-    let (group, brokers, url, store) = (unique("billing"), kafka.bootstrap(), app.url(), redis.url());
-    let settings = [
-        ("HAPAX_BROKERS", &*brokers),
-        ("HAPAX_GROUP", &group),
-        ("HAPAX_TOPICS", &topic),
-        ("HAPAX_REDIS_URL", &store),
-        ("HAPAX_ID", "header:id"),
-        ("HAPAX_ID_SCOPE", "topic"),
-        ("HAPAX_PUSH_URL", &url),
-    ];
+    let setting = Setting::new(kafka, 1, &redis, app.url()).await;
+    let topic = &setting.topic;
+    kafka.produce(topic, [Message::new().header("id", "a7").payload("x")]).await;
+    let settings = setting.with(&[("HAPAX_ID_SCOPE", "topic")]);
     let (scope, place) = (format!("topic:{topic}"), format!("{topic}/0/0"));
     let by_id = ["inspect", "a7", "--scope", &scope];
     let (code, out, err) = hapax(&by_id, &settings).await;

@@ -6,39 +6,12 @@ use std::time::Duration;
 
 use crate::app::{App, Reply, Request, Step};
 use crate::beside::{Beside, free, free_port, get};
-use crate::common::{Client, Kafka, Message, Mode, RedisServer, Signal, await_until, unique};
-
-/// What hapax needs to deliver a topic to an application.
-struct Setting {
-    group: String,
-    topic: String,
-    brokers: String,
-    redis: String,
-    url: String,
-}
-
-impl Setting {
-    async fn new(kafka: &Client, redis: &RedisServer, url: String) -> Self {
-        let topic = unique("orders");
-        kafka.create_topic(&topic, 3).await;
-        Self { group: unique("billing"), topic, brokers: kafka.bootstrap(), redis: redis.url(), url }
-    }
-
-    fn start(&self, more: &[(&str, &str)]) -> Beside {
-        let usual = [
-            ("HAPAX_BROKERS", &*self.brokers),
-            ("HAPAX_GROUP", &self.group),
-            ("HAPAX_TOPICS", &self.topic),
-            ("HAPAX_REDIS_URL", &self.redis),
-            ("HAPAX_ID", "header:id"),
-            ("HAPAX_PUSH_URL", &self.url),
-        ];
-        Beside::start(&[&usual, more].concat())
-    }
-}
+use crate::common::{Kafka, Message, Mode, RedisServer, Signal, await_until, unique};
+use crate::setting::Setting;
 
 fn order(n: usize) -> Message {
-    Message::new().header("id", format!("order-{n}")).payload(format!("{n}"))
+    // Without a key a partition may stay empty, and of such a one nothing is committed.
+    Message::new().key(format!("{n}")).header("id", format!("order-{n}")).payload(format!("{n}"))
 }
 
 /// How often each body came.
@@ -52,7 +25,7 @@ fn counts(requests: &[Request]) -> HashMap<Vec<u8>, usize> {
 async fn each_message_is_delivered_once_and_counted() {
     let (kafka, redis) = (Kafka::shared().await, RedisServer::start());
     let app = App::start(|_| Reply::status(204)).await;
-    let setting = Setting::new(kafka, &redis, app.url()).await;
+    let setting = Setting::new(kafka, 3, &redis, app.url()).await;
     kafka.produce(&setting.topic, (0..100).chain(0..50).map(order)).await;
     let hapax = setting.start(&[]);
     hapax.ready().await;
@@ -73,7 +46,7 @@ async fn a_signal_under_load_loses_nothing_and_repeats_nothing() {
     let app =
         App::start(|_| Reply::steps([Step::Trickle(b"HTTP/1.1 204 done\r\n\r\n".to_vec(), Duration::from_millis(1))]))
             .await;
-    let setting = Setting::new(kafka, &redis, app.url()).await;
+    let setting = Setting::new(kafka, 3, &redis, app.url()).await;
     kafka.produce(&setting.topic, (0..600).map(order)).await;
     let order_of = [("HAPAX_ORDER", "unordered"), ("HAPAX_CONCURRENCY", "16")];
     // Ended again and again while it delivers.
@@ -96,7 +69,7 @@ async fn it_is_not_ready_while_it_drains_and_still_answers_probes() {
     // Two seconds for each request.
     let slowly = Step::Trickle(b"HTTP/1.1 204 done\r\n\r\n".to_vec(), Duration::from_millis(100));
     let app = App::start(move |_| Reply::steps([slowly.clone()])).await;
-    let setting = Setting::new(kafka, &redis, app.url()).await;
+    let setting = Setting::new(kafka, 3, &redis, app.url()).await;
     kafka.produce(&setting.topic, [order(1)]).await;
     let hapax = setting.start(&[("HAPAX_DRAIN_LIMIT", "20s")]);
     hapax.ready().await;
@@ -117,7 +90,7 @@ async fn it_is_not_ready_while_it_drains_and_still_answers_probes() {
 async fn a_second_signal_ends_at_once() {
     let (kafka, redis) = (Kafka::shared().await, RedisServer::start());
     let app = App::start(|_| Reply::steps([Step::Hang])).await;
-    let setting = Setting::new(kafka, &redis, app.url()).await;
+    let setting = Setting::new(kafka, 3, &redis, app.url()).await;
     kafka.produce(&setting.topic, [order(1)]).await;
     let hapax = setting.start(&[("HAPAX_DRAIN_LIMIT", "60s"), ("HAPAX_SHUTDOWN_LIMIT", "90s")]);
     hapax.ready().await;
@@ -138,7 +111,7 @@ async fn a_second_signal_ends_at_once() {
 async fn an_end_takes_no_longer_than_its_limit() {
     let (kafka, redis) = (Kafka::shared().await, RedisServer::start());
     let app = App::start(|_| Reply::steps([Step::Hang])).await;
-    let setting = Setting::new(kafka, &redis, app.url()).await;
+    let setting = Setting::new(kafka, 3, &redis, app.url()).await;
     kafka.produce(&setting.topic, [order(1)]).await;
     let hapax = setting.start(&[("HAPAX_DRAIN_LIMIT", "1s"), ("HAPAX_SHUTDOWN_LIMIT", "2s")]);
     await_until("the request is under way", Duration::from_secs(60), async || {
@@ -180,7 +153,7 @@ async fn it_waits_for_a_store_that_comes_later_and_says_so() {
 async fn it_waits_for_the_application_before_it_delivers() {
     let (kafka, redis) = (Kafka::shared().await, RedisServer::start());
     let address = free();
-    let setting = Setting::new(kafka, &redis, format!("http://{address}/orders")).await;
+    let setting = Setting::new(kafka, 3, &redis, format!("http://{address}/orders")).await;
     kafka.produce(&setting.topic, [order(1)]).await;
     let hapax = setting.start(&[]);
     hapax.process.line("the application is not ready").await;
@@ -222,7 +195,7 @@ async fn an_address_that_is_taken_ends_it_with_69_and_its_name() {
 async fn settings_that_others_do_not_share_end_it_with_64() {
     let (kafka, redis) = (Kafka::shared().await, RedisServer::start());
     let app = App::start(|_| Reply::status(204)).await;
-    let setting = Setting::new(kafka, &redis, app.url()).await;
+    let setting = Setting::new(kafka, 3, &redis, app.url()).await;
     let first = setting.start(&[]);
     first.ready().await;
     let second = setting.start(&[("HAPAX_WINDOW", "1h")]);
@@ -250,7 +223,7 @@ async fn an_outage_of_kafka_later_on_takes_nobody_out_of_service() {
     let (kafka, proxy) = Kafka::own_behind_proxy().await;
     let redis = RedisServer::start();
     let app = App::start(|_| Reply::status(204)).await;
-    let mut setting = Setting::new(&kafka, &redis, app.url()).await;
+    let mut setting = Setting::new(&kafka, 3, &redis, app.url()).await;
     setting.brokers = proxy.address().to_string();
     let hapax = setting.start(&[]);
     hapax.ready().await;
@@ -268,7 +241,7 @@ async fn an_outage_of_kafka_later_on_takes_nobody_out_of_service() {
 async fn what_goes_away_later_on_is_named_and_takes_nobody_out_of_service() {
     let (kafka, redis) = (Kafka::shared().await, RedisServer::start());
     let app = App::start(|_| Reply::status(204)).await;
-    let setting = Setting::new(kafka, &redis, app.url()).await;
+    let setting = Setting::new(kafka, 3, &redis, app.url()).await;
     let hapax = setting.start(&[]);
     hapax.ready().await;
     let address = app.kill().await;

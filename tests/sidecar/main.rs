@@ -38,4 +38,5 @@ mod push_tls;
 mod rust_examples;
 mod schema;
 mod serving;
+mod setting;
 mod tracing;

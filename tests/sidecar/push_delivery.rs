@@ -76,7 +76,8 @@ impl Topic {
 
 fn numbered(n: usize) -> Message {
     let id = n.to_string();
-    Message::new().header("ce_id", id.clone()).header("ce_source", "/shop").payload(id)
+    // Without a key a partition may stay empty, and of such a one nothing is committed.
+    Message::new().key(id.clone()).header("ce_id", id.clone()).header("ce_source", "/shop").payload(id)
 }
 
 async fn until(push: &Push, state: impl Fn(&TargetState) -> bool) {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::app::{App, Reply};
-use crate::beside::Beside;
-use crate::common::{Kafka, Message, RedisServer, await_until, unique};
+use crate::common::{Kafka, Message, RedisServer, await_until};
+use crate::setting::Setting;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
@@ -13,20 +13,10 @@ const PARENT: &str = "00f067aa0ba902b7";
 async fn delivered(more: &[(&str, &str)], exported_to: &App) -> (String, Vec<Vec<u8>>) {
     let (kafka, redis) = (Kafka::shared().await, RedisServer::start());
     let app = App::start(|_| Reply::status(204)).await;
-    let topic = unique("orders");
-    kafka.create_topic(&topic, 1).await;
+    let setting = Setting::new(kafka, 1, &redis, app.url()).await;
     let parent = format!("00-{TRACE}-{PARENT}-01");
-    kafka.produce(&topic, [Message::new().header("id", "a7").header("traceparent", parent).payload("x")]).await;
-    let (group, brokers, redis, url) = (unique("billing"), kafka.bootstrap(), redis.url(), app.url());
-    let usual = [
-        ("HAPAX_BROKERS", &*brokers),
-        ("HAPAX_GROUP", &group),
-        ("HAPAX_TOPICS", &topic),
-        ("HAPAX_REDIS_URL", &redis),
-        ("HAPAX_ID", "header:id"),
-        ("HAPAX_PUSH_URL", &url),
-    ];
-    let hapax = Beside::start(&[&usual, more].concat());
+    kafka.produce(&setting.topic, [Message::new().header("id", "a7").header("traceparent", parent).payload("x")]).await;
+    let hapax = setting.start(more);
     app.until(1).await;
     await_until("it is committed", Duration::from_secs(60), async || hapax.metric("hapax_commits_total", "").await > 0)
         .await;
