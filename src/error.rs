@@ -1,5 +1,7 @@
 //! What building and running a consumer can fail with.
 
+use std::error::Error;
+
 use crate::kafka::SourceError;
 use crate::store::{OpenError, SettingsError};
 
@@ -66,6 +68,11 @@ impl RunError {
             Self::Source(error) => !error.is_configuration(),
         }
     }
+}
+
+/// What lies behind an error, from the next level down.
+pub(crate) fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(error.source(), |error: &&'e (dyn Error + 'static)| (*error).source())
 }
 
 #[cfg(test)]

@@ -71,6 +71,23 @@ pub enum WaitsFor {
     Stopped,
 }
 
+impl WaitsFor {
+    /// A short name that stays the same: for labels and programs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Claim => "claim",
+            Self::Elsewhere => "elsewhere",
+            Self::Twin => "twin",
+            Self::Turn => "turn",
+            Self::Handler(_) => "handler",
+            Self::Backoff(_) => "backoff",
+            Self::Completion => "completion",
+            Self::Delivery => "delivery",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
 /// What a handler said of a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -4,11 +4,11 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use serde_json::json;
 
+use crate::consumer::wall_clock;
 use crate::id::{Fingerprint, IdKey, Identification, Identifier};
 use crate::kafka::Range;
 use crate::record::Record;
@@ -63,7 +63,7 @@ pub(super) async fn inspect(settings: &Settings, options: &Options) -> Result<()
     let store = settings.store.build(&settings.namespace)?;
     let named = named(settings, options).await?;
     let states = store.inspect(named.iter().map(|(_, fingerprint)| *fingerprint).collect()).await;
-    let around = Around { window: store.terms().window, compact: store.mode() == "compact", now: now() };
+    let around = Around { window: store.terms().window, compact: store.mode() == "compact", now: wall_clock() };
     let mut out = io::stdout().lock();
     for ((name, fingerprint), state) in named.iter().zip(states) {
         let state = state?;
@@ -153,10 +153,4 @@ async fn of_record(
         Identification::Stop(problem) => Err(format!("the record at {name} has no usable ID: {problem}").into()),
         _ => Err(format!("the record at {name} has no ID").into()),
     }
-}
-
-/// The wall clock, in milliseconds since the Unix epoch.
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -22,6 +22,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use self::flags::Flags;
+use crate::error::causes;
 use crate::kafka::SourceError;
 use crate::sidecar::Settings;
 use crate::sidecar::environment::Read;
@@ -190,11 +191,7 @@ fn log_to_stderr(otherwise: &str) {
 
 fn failed(error: &(dyn Error + 'static)) -> ExitCode {
     let mut text = format!("{}: {error}\n", paint::error());
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!("  because: {error}\n"));
-        cause = error.source();
-    }
+    causes(error).for_each(|cause| text.push_str(&format!("  because: {cause}\n")));
     // Where nobody reads it, the code still tells.
     io::stderr().write_all(text.as_bytes()).ok();
     ExitCode::from(exit_code(error))
@@ -207,8 +204,7 @@ fn exit_code(error: &(dyn Error + 'static)) -> u8 {
     use crate::sidecar::environment::Problems;
     use crate::sidecar::naming::NamingError;
 
-    let mut next = Some(error);
-    while let Some(error) = next {
+    for error in std::iter::once(error).chain(causes(error)) {
         if let Some(error) = error.downcast_ref::<SidecarError>() {
             return run::exit_code(error);
         }
@@ -221,7 +217,6 @@ fn exit_code(error: &(dyn Error + 'static)) -> u8 {
         if error.is::<Problem>() || error.is::<Problems>() || error.is::<NamingError>() {
             return EXIT_USAGE;
         }
-        next = error.source();
     }
     EXIT_SOFTWARE
 }

@@ -13,12 +13,12 @@ use super::retry;
 use crate::kafka::Outgoing;
 use crate::record::{Header, Record};
 
-pub(super) const ORIGINAL_TOPIC: &str = "kafka_dlt-original-topic";
-pub(super) const ORIGINAL_PARTITION: &str = "kafka_dlt-original-partition";
+pub(crate) const ORIGINAL_TOPIC: &str = "kafka_dlt-original-topic";
+pub(crate) const ORIGINAL_PARTITION: &str = "kafka_dlt-original-partition";
 pub(super) const ORIGINAL_OFFSET: &str = "kafka_dlt-original-offset";
 pub(super) const ORIGINAL_TIMESTAMP: &str = "kafka_dlt-original-timestamp";
-pub(super) const ORIGINAL_GROUP: &str = "kafka_dlt-original-consumer-group";
-pub(super) const EXCEPTION_MESSAGE: &str = "kafka_dlt-exception-message";
+pub(crate) const ORIGINAL_GROUP: &str = "kafka_dlt-original-consumer-group";
+pub(crate) const EXCEPTION_MESSAGE: &str = "kafka_dlt-exception-message";
 /// How often the handler was started, in decimal.
 pub(super) const ATTEMPTS: &str = "hapax-attempts";
 

@@ -10,6 +10,7 @@ use tower_service::Service;
 
 use crate::dedup::DedupError;
 use crate::engine::HandlerFailure;
+use crate::error::causes;
 use crate::id::Fingerprint;
 use crate::observe::FailureKind;
 use crate::record::Record;
@@ -205,12 +206,7 @@ impl fmt::Display for Failure {
     /// The whole chain of causes, for a log line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.source)?;
-        let mut cause = self.source.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
+        causes(&*self.source).try_for_each(|cause| write!(f, ": {cause}"))
     }
 }
 

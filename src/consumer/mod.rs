@@ -37,5 +37,10 @@ mod topics;
 pub use builder::ConsumerBuilder;
 pub use consumer::Consumer;
 pub use control::Control;
+#[cfg(feature = "sidecar")]
+pub(crate) use copies::{EXCEPTION_MESSAGE, ORIGINAL_GROUP, ORIGINAL_PARTITION, ORIGINAL_TOPIC};
 pub use handler::{Attempt, BatchHandler, Failure, Handler, ServiceHandler};
+#[cfg(feature = "sidecar")]
+pub(crate) use retry::{last_text, wall_clock};
 pub use shutdown::Shutdown;
+pub use topics::DeadLetters;

@@ -46,7 +46,7 @@ pub(super) fn read(record: &Record, topics: &[RetryTopic], now: i64) -> Option<R
         return Some(Retried { step, due: None, original: record.clone() });
     };
     let latest = now.saturating_add(millis(topics.get(index)?.delay));
-    let due = text(record, DUE).and_then(|due| due.parse::<i64>().ok()).map(|due| due.min(latest));
+    let due = last_text(record, DUE).and_then(|due| due.parse::<i64>().ok()).map(|due| due.min(latest));
     Some(Retried { step, due, original: moved(record, partition, offset) })
 }
 
@@ -68,7 +68,7 @@ pub(super) fn headers(original: &Record, step: u32, due: i64) -> Vec<Header> {
 }
 
 /// Milliseconds since the Unix epoch, by the wall clock.
-pub(super) fn wall_clock() -> i64 {
+pub(crate) fn wall_clock() -> i64 {
     millis(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
 }
 
@@ -81,11 +81,13 @@ fn is_ours(header: &Header) -> bool {
 }
 
 fn origin(record: &Record) -> Option<(TopicPartition, Offset)> {
-    let (topic, partition, offset) = (text(record, TOPIC)?, text(record, PARTITION)?, text(record, OFFSET)?);
+    let (topic, partition, offset) =
+        (last_text(record, TOPIC)?, last_text(record, PARTITION)?, last_text(record, OFFSET)?);
     Some((TopicPartition::new(topic, partition.parse().ok()?), offset.parse().ok()?))
 }
 
-fn text<'a>(record: &'a Record, name: &'a str) -> Option<&'a str> {
+/// The text of a header; of several with one name, of the last, which tells of the last time.
+pub(crate) fn last_text<'a>(record: &'a Record, name: &'a str) -> Option<&'a str> {
     str::from_utf8(record.header_values(name).last()??).ok()
 }
 
@@ -98,7 +100,7 @@ fn moved(record: &Record, partition: TopicPartition, offset: Offset) -> Record {
     if let Some(payload) = record.payload() {
         original = original.payload(payload.clone());
     }
-    if let Some(timestamp) = text(record, TIMESTAMP).and_then(|timestamp| timestamp.parse().ok()) {
+    if let Some(timestamp) = last_text(record, TIMESTAMP).and_then(|timestamp| timestamp.parse().ok()) {
         original = original.timestamp(timestamp);
     }
     for Header { name, value } in record.headers().iter().filter(|header| !is_ours(header)) {

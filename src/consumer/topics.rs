@@ -15,16 +15,27 @@ const SUFFIX: &str = "-dlt";
 /// The longest delay of a retry topic.
 const LONGEST_DELAY: Duration = Duration::from_secs(24 * 3600);
 
-/// Where dead letters go.
+/// Where records go that cannot be handled.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) enum DeadLetters {
-    /// Nowhere: the partition stops.
+pub enum DeadLetters {
+    /// Nowhere: their partitions stop.
     #[default]
     None,
-    /// All to one topic.
+    /// All to this topic.
     Topic(Arc<str>),
-    /// To a topic for each topic.
+    /// To `<topic>-dlt`, each topic's to its own, as Spring Kafka names it.
     Auto,
+}
+
+impl DeadLetters {
+    /// The dead-letter topic of a topic that is read.
+    pub fn topic_of(&self, topic: &str) -> Option<Arc<str>> {
+        match self {
+            Self::None => None,
+            Self::Topic(name) => Some(Arc::clone(name)),
+            Self::Auto => Some(format!("{topic}{SUFFIX}").into()),
+        }
+    }
 }
 
 /// The topics that a consumer writes to.
@@ -37,18 +48,9 @@ pub(super) struct OtherTopics {
 }
 
 impl OtherTopics {
-    /// The dead-letter topic of a topic that is read.
-    fn dead_letter_topic(&self, topic: &str) -> Option<Arc<str>> {
-        match &self.dead_letters {
-            DeadLetters::None => None,
-            DeadLetters::Topic(name) => Some(Arc::clone(name)),
-            DeadLetters::Auto => Some(format!("{topic}{SUFFIX}").into()),
-        }
-    }
-
     /// Every topic that must exist before something is written to it, where these are read.
     pub(super) fn all(&self, sources: &[String]) -> Vec<Arc<str>> {
-        let dead_letters = sources.iter().filter_map(|source| self.dead_letter_topic(source));
+        let dead_letters = sources.iter().filter_map(|source| self.dead_letters.topic_of(source));
         let mut all: Vec<_> = dead_letters.chain(self.retries.iter().map(|retry| Arc::clone(&retry.topic))).collect();
         all.sort();
         all.dedup();
@@ -71,7 +73,8 @@ impl OtherTopics {
                 problems.push(Problem::new("dead_letter_topic", problem));
             }
         }
-        if let Some(name) = sources.iter().filter_map(|topic| self.dead_letter_topic(topic)).find(|name| is_retry(name))
+        if let Some(name) =
+            sources.iter().filter_map(|topic| self.dead_letters.topic_of(topic)).find(|name| is_retry(name))
         {
             let problem = format!("{name} is a retry topic and the dead-letter topic, too; name another topic for one");
             problems.push(Problem::new("retry_topic", problem));
@@ -109,7 +112,7 @@ impl OtherTopics {
         let original = retry::read(record, &self.retries, now).map_or_else(|| record.clone(), |read| read.original);
         match to {
             Destination::DeadLetter { reason } => {
-                let topic = self.dead_letter_topic(original.topic())?;
+                let topic = self.dead_letters.topic_of(original.topic())?;
                 Some(copies::dead_letter(topic, &original, &self.group, said.unwrap_or(reason), attempts))
             }
             Destination::Retry { step } => {

@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use parking_lot::Mutex;
 
+use super::gate;
 use super::names::{self, Kind};
 use super::topics::{Topic, Topics};
-use super::{gate, stall};
 use crate::observe::{DuplicateBy, FailureKind, Observer, Outcome, WaitsFor};
 use crate::record::{Epoch, Offset, Origin, Record, TopicPartition};
 use crate::store::{Breaker, FINDINGS, Server, StoreError, StoreHealth, Verdict};
@@ -187,7 +187,7 @@ impl Observer for Metrics {
     }
 
     fn on_stall(&self, partition: &TopicPartition, _offset: Offset, _since: Duration, waits_for: &WaitsFor) {
-        let waits_for = stall::label(waits_for);
+        let waits_for = waits_for.name();
         let before = self.stalled.lock().insert(partition.clone(), waits_for);
         if before != Some(waits_for) {
             let topic = partition.topic_arc().clone();

@@ -1,23 +1,8 @@
-//! What a stalled partition waits for, as a label and in words.
+//! What a stalled partition waits for, in words.
 
 use std::borrow::Cow;
 
 use crate::observe::WaitsFor;
-
-/// The value of a label.
-pub(super) fn label(waits_for: &WaitsFor) -> &'static str {
-    match waits_for {
-        WaitsFor::Claim => "claim",
-        WaitsFor::Elsewhere => "elsewhere",
-        WaitsFor::Twin => "twin",
-        WaitsFor::Turn => "turn",
-        WaitsFor::Handler(_) => "handler",
-        WaitsFor::Backoff(_) => "backoff",
-        WaitsFor::Completion => "completion",
-        WaitsFor::Delivery => "delivery",
-        WaitsFor::Stopped => "stopped",
-    }
-}
 
 /// What the partition waits for, and the way out.
 pub(super) fn in_words(waits_for: &WaitsFor) -> Cow<'static, str> {
@@ -90,7 +75,7 @@ mod tests {
         for waits_for in all {
             let words = in_words(&waits_for);
             assert!(words.contains("by itself") || words.contains(": see ") || words.contains("remove the reason"));
-            assert!(label(&waits_for).chars().all(|c| c.is_ascii_lowercase()), "{waits_for:?}");
+            assert!(waits_for.name().chars().all(|c| c.is_ascii_lowercase()), "{waits_for:?}");
         }
     }
 }

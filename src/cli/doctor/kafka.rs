@@ -157,10 +157,9 @@ fn source(topic: &TopicSurvey, plan: &Plan, about: &str) -> Vec<Finding> {
             "it is compacted: a record that is overwritten before it is read is never delivered, by Kafka's own rule",
         ));
     }
-    let limit = plan.max_age.map_or(plan.window, |age| age.min(plan.window));
     let covered = plan.max_age.is_some_and(|age| age <= plan.window);
     match retention(topic) {
-        Some(kept) if kept.is_none_or(|kept| kept > limit) && !covered => findings.push(Finding::warning(
+        Some(kept) if kept.is_none_or(|kept| kept > plan.window) && !covered => findings.push(Finding::warning(
             about,
             "retention_beyond_window",
             format!(

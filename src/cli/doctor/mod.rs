@@ -16,7 +16,7 @@ use self::finding::{Finding, Severity};
 use self::kafka::{Plan, Role};
 use super::paint;
 use crate::sidecar::Settings;
-use crate::sidecar::settings::{ConsumerSettings, DeadLetters, Delivery, StoreKind};
+use crate::sidecar::settings::{ConsumerSettings, Delivery, StoreKind};
 use crate::store::{Agreement, RedisStore, StoreError};
 
 /// How long a connection to the application may take.
@@ -81,13 +81,9 @@ async fn examine_kafka(consumer: &ConsumerSettings, settings: &Settings, report:
 /// Every topic that the consumer reads or writes, and what for.
 fn topics(consumer: &ConsumerSettings) -> Vec<(String, Role)> {
     let sources = consumer.kafka.topics.iter();
-    let mut topics: Vec<_> = sources.clone().map(|topic| (topic.clone(), Role::Source)).collect();
+    let mut topics: Vec<_> = sources.map(|topic| (topic.clone(), Role::Source)).collect();
     topics.extend(consumer.retry_topics.iter().map(|(topic, delay)| (topic.clone(), Role::Retry(*delay))));
-    match &consumer.dead_letters {
-        DeadLetters::None => {}
-        DeadLetters::Auto => topics.extend(sources.map(|topic| (format!("{topic}-dlt"), Role::DeadLetters))),
-        DeadLetters::Topic(topic) => topics.push((topic.clone(), Role::DeadLetters)),
-    }
+    topics.extend(consumer.dead_letter_topics().into_iter().map(|topic| (topic, Role::DeadLetters)));
     topics
 }
 

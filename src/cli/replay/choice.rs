@@ -5,14 +5,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::consumer::{EXCEPTION_MESSAGE, ORIGINAL_GROUP, ORIGINAL_PARTITION, ORIGINAL_TOPIC, last_text};
 use crate::id::{IdProblem, Namespace, REPLAY_HEADER, replay_count};
 use crate::kafka::Outgoing;
 use crate::record::{Header, Record};
-
-const TOPIC: &str = "kafka_dlt-original-topic";
-const PARTITION: &str = "kafka_dlt-original-partition";
-const GROUP: &str = "kafka_dlt-original-consumer-group";
-const REASON: &str = "kafka_dlt-exception-message";
 
 /// What is wanted.
 #[derive(Clone, Debug)]
@@ -55,14 +51,14 @@ pub(super) struct Chosen {
 /// What goes back has one replay more than it had, so it is another message for this namespace and a duplicate for all
 /// others. Replayed once more from the same dead letter it gets the same number: the second is dropped as a duplicate.
 pub(super) fn choose(record: &Record, filter: &Filter) -> Result<Chosen, Stays> {
-    let topic = text(record, TOPIC).ok_or(Stays::Unmarked)?;
-    if text(record, GROUP) != Some(&filter.group) {
+    let topic = last_text(record, ORIGINAL_TOPIC).ok_or(Stays::Unmarked)?;
+    if last_text(record, ORIGINAL_GROUP) != Some(&filter.group) {
         return Err(Stays::OtherGroup);
     }
     if !filter.topics.iter().any(|read| read == topic) {
         return Err(Stays::OtherTopic);
     }
-    let reason = text(record, REASON).unwrap_or_default();
+    let reason = last_text(record, EXCEPTION_MESSAGE).unwrap_or_default();
     let at = record.timestamp();
     let wanted = filter.reason.as_ref().is_none_or(|part| reason.contains(part))
         && filter.since.is_none_or(|since| at.is_some_and(|at| at >= since))
@@ -98,13 +94,8 @@ fn headers(record: &Record, namespace: &Namespace) -> Result<Vec<Header>, IdProb
     Ok(headers)
 }
 
-/// Of several, the last: it tells of the last time.
-fn text<'a>(record: &'a Record, name: &'a str) -> Option<&'a str> {
-    str::from_utf8(record.header_values(name).last()??).ok()
-}
-
 fn original_partition(record: &Record) -> Option<i32> {
-    let bytes = record.header_values(PARTITION).last()??;
+    let bytes = record.header_values(ORIGINAL_PARTITION).last()??;
     Some(i32::from_be_bytes(bytes.as_ref().try_into().ok()?))
 }
 
@@ -126,10 +117,15 @@ mod tests {
 
     fn dead_letter(headers: &[(&str, &str)]) -> Record {
         let record = Record::builder(TopicPartition::new("orders-dlt", 0), 3).payload("x").timestamp(1000);
-        let usual = [(TOPIC, "orders"), (GROUP, "billing"), (REASON, "no such account"), ("ce_id", "a7")];
+        let usual = [
+            (ORIGINAL_TOPIC, "orders"),
+            (ORIGINAL_GROUP, "billing"),
+            (EXCEPTION_MESSAGE, "no such account"),
+            ("ce_id", "a7"),
+        ];
         let headers = usual.iter().filter(|(name, _)| headers.iter().all(|(other, _)| other != name)).chain(headers);
         let record = headers.fold(record, |record, (name, value)| record.header(*name, (*value).to_owned()));
-        record.header(PARTITION, 5i32.to_be_bytes().to_vec()).build()
+        record.header(ORIGINAL_PARTITION, 5i32.to_be_bytes().to_vec()).build()
     }
 
     fn replays(headers: &[(&str, &str)]) -> Vec<String> {
@@ -157,8 +153,8 @@ mod tests {
     #[test]
     fn what_is_not_ours_stays() {
         let stays = |headers: &[(&str, &str)]| choose(&dead_letter(headers), &filter()).unwrap_err();
-        assert_eq!(stays(&[(GROUP, "audit")]), Stays::OtherGroup);
-        assert_eq!(stays(&[(TOPIC, "payments")]), Stays::OtherTopic);
+        assert_eq!(stays(&[(ORIGINAL_GROUP, "audit")]), Stays::OtherGroup);
+        assert_eq!(stays(&[(ORIGINAL_TOPIC, "payments")]), Stays::OtherTopic);
         let unmarked = Record::builder(TopicPartition::new("orders-dlt", 0), 3).build();
         assert_eq!(choose(&unmarked, &filter()).unwrap_err(), Stays::Unmarked);
     }

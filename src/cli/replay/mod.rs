@@ -21,7 +21,7 @@ use self::choice::{Chosen, Filter, Stays, choose};
 use crate::kafka::{KafkaSettings, Publisher, Range, SourceError};
 use crate::record::Record;
 use crate::sidecar::Settings;
-use crate::sidecar::settings::{ConsumerSettings, DeadLetters, Delivery};
+use crate::sidecar::settings::{ConsumerSettings, Delivery};
 
 /// How many records are on their way at once.
 const UNDER_WAY: usize = 1000;
@@ -121,10 +121,9 @@ fn sources(consumer: &ConsumerSettings, options: &Options) -> Result<Vec<String>
     if let Some(topic) = &options.from {
         return Ok(vec![topic.clone()]);
     }
-    match &consumer.dead_letters {
-        DeadLetters::None => Err("set HAPAX_DEAD_LETTER_TOPIC, or name the topic with --from".into()),
-        DeadLetters::Auto => Ok(consumer.kafka.topics.iter().map(|topic| format!("{topic}-dlt")).collect()),
-        DeadLetters::Topic(topic) => Ok(vec![topic.clone()]),
+    match consumer.dead_letter_topics() {
+        none if none.is_empty() => Err("set HAPAX_DEAD_LETTER_TOPIC, or name the topic with --from".into()),
+        topics => Ok(topics),
     }
 }
 

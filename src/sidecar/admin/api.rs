@@ -15,7 +15,7 @@ use super::explain::{Around, explain, told};
 use super::ids::{AskedId, fingerprints};
 use super::state::{AdminState, TargetCondition};
 use super::{clock, page};
-use crate::consumer::Control;
+use crate::consumer::{Control, wall_clock};
 use crate::store;
 
 /// The longest reason of a pause, in bytes.
@@ -105,7 +105,7 @@ async fn inspect_ids(State(state): Shared, Body(body): Body<Ids>) -> Result<Json
 
 async fn explain_ids(State(state): Shared, Body(body): Body<Ids>) -> Result<Json<Value>, Refusal> {
     let around =
-        Around { window: state.store.terms().window, compact: state.store.mode() == "compact", now: clock::now() };
+        Around { window: state.store.terms().window, compact: state.store.mode() == "compact", now: wall_clock() };
     states(&state, &body.ids, |id, answer| answer["says"] = explain(id, around).into()).await
 }
 

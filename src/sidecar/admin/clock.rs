@@ -1,12 +1,6 @@
 //! Times as people read them.
 
-use std::time::{Duration, SystemTime};
-
-/// Milliseconds since the Unix epoch, by the wall clock.
-pub(super) fn now() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
+use std::time::Duration;
 
 /// A moment in UTC, to the second: `2026-07-28T09:05:00Z`.
 pub(super) fn moment(millis: i64) -> String {

@@ -5,11 +5,11 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::timeout;
 
-use super::clock;
 use super::state::{AdminState, TargetState};
 use super::tally::{Counts, RatesTold};
 use super::verdict::{Severity, verdict};
 use super::views::PartitionView;
+use crate::consumer::wall_clock;
 use crate::store::StoreHealth;
 
 /// How long the consumer may take to tell what its partitions do.
@@ -61,7 +61,7 @@ impl AdminState {
 
     async fn snapshot(&self) -> Snapshot {
         Snapshot {
-            at: clock::now(),
+            at: wall_clock(),
             version: env!("CARGO_PKG_VERSION"),
             namespace: self.namespace.to_string(),
             delivery: self.delivery,

@@ -76,7 +76,7 @@ impl From<PartitionState> for PartitionView {
         };
         let waiting = state.waiting.map(|waiting| WaitingView {
             offset: waiting.offset,
-            waits_for: name(&waiting.waits_for),
+            waits_for: waiting.waits_for.name(),
             says: says(&waiting.waits_for),
             since_ms: u64::try_from(waiting.since.as_millis()).unwrap_or(u64::MAX),
         });
@@ -94,20 +94,6 @@ impl From<PartitionState> for PartitionView {
             held_back: state.held_back,
             waiting,
         }
-    }
-}
-
-fn name(waits_for: &WaitsFor) -> &'static str {
-    match waits_for {
-        WaitsFor::Claim => "claim",
-        WaitsFor::Elsewhere => "elsewhere",
-        WaitsFor::Twin => "twin",
-        WaitsFor::Turn => "turn",
-        WaitsFor::Handler(_) => "handler",
-        WaitsFor::Backoff(_) => "backoff",
-        WaitsFor::Completion => "completion",
-        WaitsFor::Delivery => "delivery",
-        WaitsFor::Stopped => "stopped",
     }
 }
 

@@ -6,38 +6,7 @@ use http::HeaderName;
 
 use super::problem::{Complaint, Parsed};
 use super::values::{list, some_time};
-
-/// Names of HTTP headers that are hapax's own, the connection's, or say who somebody is. A message must not choose them.
-const RESERVED: &[&str] = &[
-    "authorization",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "cookie",
-    "expect",
-    "forwarded",
-    "host",
-    "idempotency-key",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "set-cookie",
-    "te",
-    "trailer",
-    "traceparent",
-    "tracestate",
-    "transfer-encoding",
-    "upgrade",
-];
-const RESERVED_PREFIXES: &[&str] = &["ce-", "hapax-", "x-forwarded-"];
-
-/// Whether a header may not be made of a message's.
-pub(super) fn is_reserved(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    RESERVED.contains(&name.as_str()) || RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
-}
+use crate::sidecar::push::is_reserved_header;
 
 /// `x-tenant,trace-id=X-Trace-Id`: Kafka's name, HTTP's name.
 pub(super) fn headers(text: &str) -> Parsed<Vec<(String, String)>> {
@@ -54,7 +23,7 @@ pub(super) fn headers(text: &str) -> Parsed<Vec<(String, String)>> {
                 "give it another one, as in trace id=X-Trace-Id",
             ));
         }
-        if is_reserved(name) {
+        if is_reserved_header(name) {
             return Err(Complaint::with(
                 "has the name of an HTTP header that no message may choose (Host, Authorization, Cookie, ce-*, hapax-*, \
                  X-Forwarded-*, Idempotency-Key, traceparent, or one of the connection)",

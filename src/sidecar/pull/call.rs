@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::items::{Answer, Answers};
 use super::state::PullState;
+use crate::sidecar::listen::Problem;
 use crate::store::{Cause, Lease, State, StoreError};
 
 /// How long the store is asked again before a caller is told that the outcome is unknown: longer than a fail-over takes
@@ -25,6 +26,18 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 pub(super) fn pause(tries: u32) -> Duration {
     let whole = FIRST_PAUSE.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(LONGEST_PAUSE);
     whole.mul_f64(rand::rng().random_range(0.5..=1.0))
+}
+
+/// Runs to its end also where the caller goes away meanwhile.
+pub(super) async fn to_its_end<T: Send + 'static>(
+    state: &PullState,
+    running: impl Future<Output = T> + Send + 'static,
+) -> Result<T, Problem> {
+    state
+        .tasks
+        .spawn(running)
+        .await
+        .map_err(|_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "this process ends; send the same call again"))
 }
 
 /// The last answer for an item.

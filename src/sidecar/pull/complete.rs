@@ -12,7 +12,6 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::Response;
-use http::StatusCode;
 use tokio::time::Instant;
 
 use super::call::{self, ASKING};
@@ -35,10 +34,7 @@ pub(super) async fn complete(State(state): State<Arc<PullState>>, body: Bytes) -
     };
     let details = call.items.iter().map(details).collect();
     let completing = Completing { state: Arc::clone(&state), leases, details };
-    let ends =
-        state.tasks.spawn(completing.run()).await.map_err(|_| {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "this process ends; send the same call again")
-        })?;
+    let ends = call::to_its_end(&state, completing.run()).await?;
     let results: Vec<_> = call.items.iter().zip(ends).map(|(item, end)| end.answer(item)).collect();
     Ok(call::respond(call::status(&results), results))
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::Response;
-use http::StatusCode;
 use tokio::time::Instant;
 
 use super::call::{self, ASKING};
@@ -21,10 +20,7 @@ pub(super) async fn release(State(state): State<Arc<PullState>>, body: Bytes) ->
     let leases = items::leases(&call.items, None, &state.settings)?;
     let releases = call.items.iter().zip(leases).map(|(item, lease)| wish(&state, item, lease)).collect();
     let running = run(Arc::clone(&state), releases);
-    let ends =
-        state.tasks.spawn(running).await.map_err(|_| {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "this process ends; send the same call again")
-        })?;
+    let ends = call::to_its_end(&state, running).await?;
     let results: Vec<_> = call.items.iter().zip(ends).map(|(item, end)| end.answer(item)).collect();
     Ok(call::respond(call::status(&results), results))
 }

@@ -22,7 +22,7 @@ const LONGEST_HEADERS: usize = 32 * 1024;
 const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 
 /// Names that belong to HTTP, to whoever stands between, or to us.
-const RESERVED: [&str; 25] = [
+const RESERVED: [&str; 26] = [
     "accept",
     "accept-encoding",
     "authorization",
@@ -39,6 +39,7 @@ const RESERVED: [&str; 25] = [
     "keep-alive",
     "max-forwards",
     "proxy-connection",
+    "set-cookie",
     "te",
     "traceparent",
     "tracestate",
@@ -50,6 +51,12 @@ const RESERVED: [&str; 25] = [
     "x-real-ip",
 ];
 const RESERVED_STARTS: [&str; 4] = ["ce-", "hapax-", "proxy-", "x-forwarded-"];
+
+/// Whether no header of a record's may become the header of that name.
+pub(in crate::sidecar) fn is_reserved(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    RESERVED.contains(&&*name) || RESERVED_STARTS.iter().any(|start| name.starts_with(start))
+}
 
 /// Why a record cannot be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,9 +195,7 @@ pub(super) fn rules(settings: &[(String, String)]) -> Result<Vec<(String, Header
     let rule = |(from, to): &(String, String)| {
         let name = HeaderName::try_from(to.to_ascii_lowercase());
         let name = name.map_err(|_| problem(format!("{to:?} cannot be the name of an HTTP header")))?;
-        let reserved =
-            RESERVED.contains(&name.as_str()) || RESERVED_STARTS.iter().any(|start| name.as_str().starts_with(start));
-        match reserved {
+        match is_reserved(name.as_str()) {
             true => Err(problem(format!("{to:?} cannot be set from a record's header; choose another name"))),
             false => Ok((from.clone(), name)),
         }

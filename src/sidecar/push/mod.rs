@@ -73,6 +73,7 @@ mod token;
 mod verdict;
 mod writer;
 
+pub(in crate::sidecar) use headers::is_reserved as is_reserved_header;
 pub use push::Push;
 pub use settings::{PushFormat, PushProtocol, PushSettings};
 pub use state::TargetState;

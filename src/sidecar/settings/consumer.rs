@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::consumer::{Consumer, ConsumerBuilder};
+use crate::consumer::{Consumer, ConsumerBuilder, DeadLetters};
 use crate::engine::{ConflictPolicy, Order};
 use crate::id::{Extract, IdKey, IdPolicy, Namespace};
 use crate::kafka::KafkaSettings;
@@ -64,19 +64,15 @@ pub struct ConsumerSettings {
     pub stall_after: Duration,
 }
 
-/// Where records go that cannot be handled.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum DeadLetters {
-    /// Nowhere: their partitions stop.
-    #[default]
-    None,
-    /// To `<topic>-dlt`, each topic's to its own.
-    Auto,
-    /// To this topic.
-    Topic(String),
-}
-
 impl ConsumerSettings {
+    /// The dead-letter topics of all topics that are read, each once.
+    pub fn dead_letter_topics(&self) -> Vec<String> {
+        let topics = self.kafka.topics.iter().filter_map(|topic| self.dead_letters.topic_of(topic));
+        let mut topics: Vec<_> = topics.map(|topic| topic.to_string()).collect();
+        topics.dedup();
+        topics
+    }
+
     /// A consumer with these settings, over a store without the local cache.
     pub fn builder(
         &self,
@@ -112,7 +108,7 @@ impl ConsumerSettings {
         builder = match &self.dead_letters {
             DeadLetters::None => builder,
             DeadLetters::Auto => builder.dead_letter_auto(),
-            DeadLetters::Topic(topic) => builder.dead_letter_topic(topic),
+            DeadLetters::Topic(topic) => builder.dead_letter_topic(&**topic),
         };
         for (topic, delay) in &self.retry_topics {
             builder = builder.retry_topic(topic, *delay);

@@ -5,7 +5,8 @@ mod store;
 
 use std::time::Duration;
 
-pub use consumer::{ConsumerSettings, DeadLetters};
+pub use crate::consumer::DeadLetters;
+pub use consumer::ConsumerSettings;
 pub use store::{RedisSettings, StoreKind, StoreSettings};
 
 use super::listen::ListenSettings;

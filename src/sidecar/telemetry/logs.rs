@@ -7,22 +7,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use super::lines::OneLine;
-use crate::error::Problem;
 use crate::sidecar::settings::{LogFormat, TelemetrySettings};
-
-/// Whether a directive can be read, for `HAPAX_LOG`.
-///
-/// # Errors
-///
-/// Says how it is written; not what stood there.
-pub fn check_filter(filter: &str) -> Result<(), Problem> {
-    EnvFilter::try_new(filter).map(drop).map_err(|_| {
-        Problem::new(
-            "HAPAX_LOG",
-            "is no level and no list of levels; write it as in `info` or `hapax=debug,rdkafka=warn`",
-        )
-    })
-}
 
 /// Writes log lines to stderr from now on.
 ///
@@ -30,7 +15,6 @@ pub fn check_filter(filter: &str) -> Result<(), Problem> {
 ///
 /// Where the filter cannot be read, or a subscriber is installed already.
 pub fn init_logs(settings: &TelemetrySettings) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    check_filter(&settings.log)?;
     let terminal = io::stderr().is_terminal();
     let json = match settings.format {
         LogFormat::Auto => !terminal,
@@ -51,16 +35,4 @@ pub fn init_logs(settings: &TelemetrySettings) -> Result<(), Box<dyn std::error:
 /// The convention of <https://no-color.org>.
 fn colours_wanted() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_filter_is_checked_and_not_shown() {
-        assert!(check_filter("info,hapax=debug").is_ok());
-        let problem = check_filter("hapax=geheim").unwrap_err().to_string();
-        assert!(problem.contains("HAPAX_LOG") && !problem.contains("geheim"), "{problem}");
-    }
 }

@@ -6,7 +6,7 @@ mod named;
 mod spans;
 mod traced;
 
-pub use logs::{check_filter, init_logs};
+pub use logs::init_logs;
 pub use named::Named;
 pub use spans::Traces;
 pub(in crate::sidecar) use spans::under_way;

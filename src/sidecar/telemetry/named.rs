@@ -71,7 +71,50 @@ fn printable(id: &MessageId) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+
     use super::*;
+    use crate::id::{HeaderId, IdKey, Identity, Namespace, Scope};
+    use crate::record::TopicPartition;
+
+    /// What is logged of a message that is given up.
+    fn lines(ids: bool) -> String {
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let into = Arc::clone(&written);
+        let subscriber = tracing_subscriber::fmt().with_writer(move || Written(Arc::clone(&into))).with_ansi(false);
+        let identifier = Identifier::new(Namespace::new("billing").unwrap()).extractor(HeaderId::new("id"));
+        let record = Record::builder(TopicPartition::new("orders", 0), 7).header("id", "private-a7").build();
+        tracing::subscriber::with_default(subscriber.finish(), || {
+            Named::new(identifier, ids).on_dead_letter(&record, 5, "no such account");
+        });
+        let written = written.lock();
+        String::from_utf8(written.clone()).unwrap()
+    }
+
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_message_is_named_by_its_fingerprint_and_by_its_id_only_where_that_was_asked_for() {
+        let identity = Identity::new(Scope::Topic("orders".into()), MessageId::new("private-a7").unwrap());
+        let fingerprint = IdKey::default().fingerprint(&identity).to_string();
+        let (hashed, named) = (lines(false), lines(true));
+        assert!(hashed.contains(&fingerprint) && !hashed.contains("private"), "{hashed}");
+        assert!(named.contains(&fingerprint) && named.contains("private-a7"), "{named}");
+    }
 
     #[test]
     fn an_id_is_one_line_of_bounded_length() {

@@ -59,7 +59,7 @@ pub(super) fn settings(reader: &mut Reader<'_>, kafka: KafkaSettings) -> Consume
     let orders = [("partition", Order::Partition), ("key", Order::Key), ("unordered", Order::Unordered)];
     let dead_letters = reader.get(&table::DEAD_LETTER_TOPIC, |topic| match topic {
         "auto" => Ok(DeadLetters::Auto),
-        topic => text(topic).map(DeadLetters::Topic),
+        topic => text(topic).map(|topic| DeadLetters::Topic(topic.into())),
     });
     ConsumerSettings {
         kafka,

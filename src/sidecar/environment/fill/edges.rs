@@ -1,15 +1,16 @@
 //! HTTP, in both directions: the application, and who may call.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::super::problem::Complaint;
 use super::super::reader::Reader;
 use super::super::values::{address, at_least_one, bearer, boolean, duration, size, some_time, text};
-use super::super::{Variable, lists, table, urls};
+use super::super::{Variable, lists, table, translate, urls};
 use super::store::pair;
 use super::{consumer, path};
-use crate::sidecar::listen::{ListenSettings, TlsFiles};
+use crate::sidecar::listen::{ListenSettings, TlsFiles, check_address};
 use crate::sidecar::pull::PullSettings;
 use crate::sidecar::push::{PushFormat, PushProtocol, PushSettings};
 use crate::sidecar::settings::ConsumerSettings;
@@ -67,14 +68,12 @@ pub(super) fn listen(reader: &mut Reader<'_>) -> ListenSettings {
         max_body: reader.get(&table::MAX_BODY, size).unwrap_or(1),
         max_connections: reader.get(&table::MAX_CONNECTIONS, at_least_one).unwrap_or(1),
     };
-    let known = settings.token.is_some() || reader.is_set(&table::TOKEN) || reader.is_set(&table::TLS_CLIENT_CA_FILE);
-    if !settings.address.ip().is_loopback() && !known {
-        let way_out = "set HAPAX_TOKEN_FILE or HAPAX_TLS_CLIENT_CA_FILE, or listen on 127.0.0.1";
-        reader.wrong(
-            table::LISTEN.name,
-            "lets everybody in who can reach it: there is neither a token nor a client CA",
-            way_out,
-        );
+    // One that is set and cannot be used was told already.
+    let meant = reader.is_set(&table::TOKEN) || reader.is_set(&table::TLS_CLIENT_CA_FILE);
+    if let Err(open) = check_address(&settings)
+        && !meant
+    {
+        reader.problems.push(translate::problem(open.into(), &BTreeMap::new()));
     }
     if settings.address.port() != 0 && settings.address == settings.health_address {
         reader.wrong(table::HEALTH_LISTEN.name, "is the address of HAPAX_LISTEN", "give each a port of its own");
