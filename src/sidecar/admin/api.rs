@@ -10,12 +10,13 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::body::{Body, Refusal};
+use super::body::Body;
 use super::explain::{Around, explain, told};
 use super::ids::{AskedId, fingerprints};
 use super::state::{AdminState, TargetCondition};
 use super::{clock, page};
 use crate::consumer::{Control, wall_clock};
+use crate::sidecar::listen::Problem;
 use crate::store;
 
 /// The longest reason of a pause, in bytes.
@@ -51,12 +52,12 @@ struct Pause {
     reason: Option<String>,
 }
 
-async fn pause(State(state): Shared, Body(body): Body<Pause>) -> Result<Json<Value>, Refusal> {
+async fn pause(State(state): Shared, Body(body): Body<Pause>) -> Result<Json<Value>, Problem> {
     let control = control(&state)?;
     let reason = body.reason.unwrap_or_default();
     if reason.len() > LONGEST_REASON {
         let says = format!("reason has {} bytes, and may have {LONGEST_REASON}", reason.len());
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, says));
+        return Err(Problem::bad_request(says));
     }
     let reason = match reason.trim() {
         "" => "no reason was given",
@@ -71,13 +72,13 @@ async fn pause(State(state): Shared, Body(body): Body<Pause>) -> Result<Json<Val
 #[serde(deny_unknown_fields)]
 struct Resume {}
 
-async fn resume(State(state): Shared, Body(Resume {}): Body<Resume>) -> Result<Json<Value>, Refusal> {
+async fn resume(State(state): Shared, Body(Resume {}): Body<Resume>) -> Result<Json<Value>, Problem> {
     let control = control(&state)?;
     // To say that it goes on would not be true: an application that wanted no more messages is not asked again.
     if state.target.as_ref().is_some_and(|target| target.state().condition == TargetCondition::Gone) {
         let says =
             "the application asked for an end of delivery (410): when it takes messages again, start hapax again";
-        return Err(Refusal::new(StatusCode::CONFLICT, says));
+        return Err(Problem::new(StatusCode::CONFLICT, says));
     }
     if control.paused().is_some() {
         tracing::warn!("resumed by an operator");
@@ -86,10 +87,10 @@ async fn resume(State(state): Shared, Body(Resume {}): Body<Resume>) -> Result<J
     Ok(Json(json!({ "paused": null })))
 }
 
-fn control(state: &AdminState) -> Result<&Control, Refusal> {
+fn control(state: &AdminState) -> Result<&Control, Problem> {
     state.consumer.as_ref().ok_or_else(|| {
         let says = "there is no consumer in this process to pause: the application reads for itself; pause it there";
-        Refusal::new(StatusCode::CONFLICT, says)
+        Problem::new(StatusCode::CONFLICT, says)
     })
 }
 
@@ -99,11 +100,11 @@ struct Ids {
     ids: Vec<AskedId>,
 }
 
-async fn inspect_ids(State(state): Shared, Body(body): Body<Ids>) -> Result<Json<Value>, Refusal> {
+async fn inspect_ids(State(state): Shared, Body(body): Body<Ids>) -> Result<Json<Value>, Problem> {
     states(&state, &body.ids, |_, _| {}).await
 }
 
-async fn explain_ids(State(state): Shared, Body(body): Body<Ids>) -> Result<Json<Value>, Refusal> {
+async fn explain_ids(State(state): Shared, Body(body): Body<Ids>) -> Result<Json<Value>, Problem> {
     let around =
         Around { window: state.store.terms().window, compact: state.store.mode() == "compact", now: wall_clock() };
     states(&state, &body.ids, |id, answer| answer["says"] = explain(id, around).into()).await
@@ -114,7 +115,7 @@ async fn states(
     state: &AdminState,
     asked: &[AskedId],
     mut add: impl FnMut(&store::State, &mut Value),
-) -> Result<Json<Value>, Refusal> {
+) -> Result<Json<Value>, Problem> {
     let ids = read(state, asked)?;
     let answers = state.store().inspect(ids.clone()).await;
     let each = ids.iter().zip(answers).map(|(id, answer)| {
@@ -132,8 +133,8 @@ async fn states(
     Ok(Json(json!({ "ids": each.collect::<Vec<_>>() })))
 }
 
-fn read(state: &AdminState, asked: &[AskedId]) -> Result<Vec<crate::id::Fingerprint>, Refusal> {
-    fingerprints(asked, &state.id_key, state.scope).map_err(|says| Refusal::new(StatusCode::BAD_REQUEST, says))
+fn read(state: &AdminState, asked: &[AskedId]) -> Result<Vec<crate::id::Fingerprint>, Problem> {
+    fingerprints(asked, &state.id_key, state.scope).map_err(Problem::bad_request)
 }
 
 #[derive(Debug, Deserialize)]
@@ -144,12 +145,12 @@ struct Forget {
     confirm: bool,
 }
 
-async fn forget_ids(State(state): Shared, Body(body): Body<Forget>) -> Result<Json<Value>, Refusal> {
+async fn forget_ids(State(state): Shared, Body(body): Body<Forget>) -> Result<Json<Value>, Problem> {
     let ids = read(&state, &body.ids)?;
     if !body.confirm {
         let says = "messages with a forgotten ID are handled again when they come again; add \"confirm\": true if that is \
                     what you want";
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, says));
+        return Err(Problem::bad_request(says));
     }
     let answers = state.store().forget(ids.clone()).await;
     let each = ids.iter().zip(answers).map(|(id, answer)| {

@@ -107,7 +107,7 @@ async fn a_forgotten_id_is_handled_again_and_nothing_is_forgotten_without_a_word
     let mut body = ids(&["done", "never"]);
     let (status, answer) = call(&state, "POST", "/v1/forget", Some(&body.to_string())).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
-    assert!(answer["error"].as_str().unwrap().contains("confirm"), "{answer}");
+    assert!(answer["detail"].as_str().unwrap().contains("confirm"), "{answer}");
     assert_eq!(post(&state, "/v1/inspect", ids(&["done"])).await["ids"][0]["state"], "done");
 
     body["confirm"] = json!(true);
@@ -140,7 +140,7 @@ async fn where_there_is_no_consumer_there_is_nothing_to_pause_and_all_else_works
     for path in ["/v1/pause", "/v1/resume"] {
         let (status, answer) = call(&state, "POST", path, Some("{}")).await;
         assert_eq!(status, StatusCode::CONFLICT);
-        assert!(answer["error"].as_str().unwrap().contains("pause it there"), "{answer}");
+        assert!(answer["detail"].as_str().unwrap().contains("pause it there"), "{answer}");
     }
     let (status, answer) = call(&state, "GET", "/v1/status", None).await;
     assert_eq!((status, &answer["severity"], &answer["partitions"]), (StatusCode::OK, &json!("ok"), &Value::Null));
@@ -193,7 +193,7 @@ async fn a_body_that_is_wrong_is_refused_and_never_repeated() {
     ] {
         let (status, answer) = call(&state, "POST", path, Some(body)).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{path} {body}");
-        let says = answer["error"].as_str().unwrap();
+        let says = answer["detail"].as_str().unwrap();
         assert!(!says.contains("secret"), "{says}");
     }
 }
