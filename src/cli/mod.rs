@@ -1,8 +1,8 @@
 //! The command line.
 //!
-//! Exit codes: 0 all went well; 1 the demo's promise did not hold, or the doctor warns; 2 the doctor finds errors; 64 bad
-//! arguments or settings; 69 a service cannot be reached; 70 an error of hapax itself. What was asked for goes to stdout,
-//! everything else to stderr.
+//! Exit codes: 0 all went well; 1 the demo's promise did not hold, the doctor warns, or handlers still run after
+//! `pause --wait`; 2 the doctor finds errors; 64 bad arguments or settings; 69 a service cannot be reached; 70 an error
+//! of hapax itself. What was asked for goes to stdout, everything else to stderr.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
 
 mod config;
@@ -13,6 +13,7 @@ mod ids;
 mod paint;
 mod replay;
 mod run;
+mod running;
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -102,6 +103,19 @@ enum Command {
         #[command(flatten)]
         flags: Flags,
     },
+    /// Prints what a hapax that runs with these settings is doing.
+    Status(Flags),
+    /// Lets nothing new start in the hapax that runs with these settings, until `hapax resume`.
+    ///
+    /// What runs may end, and is recorded and committed. Messages stay in Kafka, and so does this member in its group.
+    Pause {
+        #[command(flatten)]
+        options: running::PauseOptions,
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Lets a paused hapax go on.
+    Resume(Flags),
     /// Prints completions for a shell.
     Completions {
         /// Which shell.
@@ -162,6 +176,12 @@ fn perform(command: Command) -> Result<ExitCode, Box<dyn Error>> {
             log_to_stderr("error");
             in_runtime(replay::run(&read.settings, &options))??;
         }
+        Command::Status(flags) => in_runtime(running::status(&settings(&flags)?.settings))??,
+        Command::Pause { options, flags } => {
+            let ended = in_runtime(running::pause(&settings(&flags)?.settings, &options))??;
+            return Ok(ExitCode::from(u8::from(!ended)));
+        }
+        Command::Resume(flags) => in_runtime(running::resume(&settings(&flags)?.settings))??,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "hapax", &mut io::stdout());
         }
@@ -208,13 +228,20 @@ fn exit_code(error: &(dyn Error + 'static)) -> u8 {
         if let Some(error) = error.downcast_ref::<SidecarError>() {
             return run::exit_code(error);
         }
+        if error.is::<reqwest::Error>() {
+            return EXIT_UNAVAILABLE;
+        }
         if let Some(error) = error.downcast_ref::<SourceError>() {
             return if error.is_configuration() { EXIT_USAGE } else { EXIT_UNAVAILABLE };
         }
         if let Some(error) = error.downcast_ref::<StoreError>() {
             return if error.is_retryable() { EXIT_UNAVAILABLE } else { EXIT_USAGE };
         }
-        if error.is::<Problem>() || error.is::<Problems>() || error.is::<NamingError>() {
+        if error.is::<Problem>()
+            || error.is::<Problems>()
+            || error.is::<NamingError>()
+            || error.is::<running::Refused>()
+        {
             return EXIT_USAGE;
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::app::{App, Reply};
+use crate::app::{App, Reply, Step};
 use crate::beside::{Beside, free_port};
 use crate::common::{Kafka, Message, RedisServer, await_until, unique};
 use crate::setting::Setting;
@@ -193,4 +193,43 @@ async fn what_is_known_of_an_id_is_told_and_can_be_forgotten() {
     assert!(code == 64 && err.contains("--scope"), "{err}");
     let (code, _, err) = hapax(&["inspect", "a7", "--scope", "orders"], &settings).await;
     assert!(code == 64 && err.contains("topic:<topic>"), "{err}");
+}
+
+#[tokio::test]
+async fn a_running_hapax_is_asked_paused_and_resumed() {
+    let (kafka, redis) = (Kafka::shared().await, RedisServer::start());
+    // Each request takes a second.
+    let slowly = Step::Trickle(b"HTTP/1.1 204 done\r\n\r\n".to_vec(), Duration::from_millis(50));
+    let app = App::start(move |_| Reply::steps([slowly.clone()])).await;
+    let setting = Setting::new(kafka, 1, &redis, app.url()).await;
+    let token = ("HAPAX_TOKEN", "sixteen-characters-at-least");
+    let running = setting.start(&[token]);
+    running.ready().await;
+    let listen = running.address.to_string();
+    let settings = setting.with(&[("HAPAX_LISTEN", &listen), token]);
+    kafka.produce(&setting.topic, [Message::new().header("id", "1").payload("1")]).await;
+    app.until(1).await;
+    // What runs is waited for, and nothing starts after it.
+    let (code, out, err) = hapax(&["pause", "--reason", "a look", "--wait", "0"], &settings).await;
+    assert_eq!(code, 1, "{out}{err}");
+    let (code, out, err) = hapax(&["pause", "--reason", "a look", "--wait", "30"], &settings).await;
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.contains("paused: a look") && out.contains("no handler runs"), "{out}");
+    kafka.produce(&setting.topic, [Message::new().header("id", "2").payload("2")]).await;
+    let (code, out, err) = hapax(&["status"], &settings).await;
+    assert_eq!(code, 0, "{err}");
+    let told: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&told["paused"], &told["partitions"][0]["running"]), (&"a look".into(), &0.into()), "{told}");
+    assert_eq!(app.requests().len(), 1);
+    let (code, out, err) = hapax(&["resume"], &settings).await;
+    assert_eq!((code, out.trim()), (0, "not paused"), "{err}");
+    app.until(2).await;
+    // Its own token is asked for, as of anybody.
+    let other = setting.with(&[("HAPAX_LISTEN", &listen), ("HAPAX_TOKEN", "another-token-of-sixteen")]);
+    let (code, _, err) = hapax(&["resume"], &other).await;
+    assert_eq!(code, 64, "{err}");
+    assert!(err.contains("401") && !err.contains("another-token"), "{err}");
+    assert_eq!(running.end().await, 0);
+    let (code, _, err) = hapax(&["pause"], &settings).await;
+    assert_eq!(code, 69, "nobody listens: {err}");
 }

@@ -1,0 +1,187 @@
+//! `hapax status`, `pause` and `resume`: asked of the process that runs with the same settings, beside this one. They
+//! serve where nothing but hapax is at hand, as in its container image: `kubectl exec`, and hooks of a pod.
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::{Client, Method, StatusCode, redirect};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
+
+use crate::error::Problem;
+use crate::sidecar::listen::ListenSettings;
+use crate::sidecar::{Settings, TokenSource};
+
+/// How long an answer may take. The process is on the same machine, and takes 2 s at most to ask its consumer.
+const ANSWER: Duration = Duration::from_secs(5);
+/// How often it is asked whether handlers still run.
+const ASK_EVERY: Duration = Duration::from_millis(100);
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// The process is there and does not do it: its answer says why.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Refused(String);
+
+#[derive(Debug, Args)]
+pub(super) struct PauseOptions {
+    /// Why: it stands in the log, on the status page and in the status.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    reason: String,
+    /// Waits until no handler runs, for so long at most; ends with 1 where some still do.
+    #[arg(long, value_name = "SECONDS")]
+    wait: Option<u64>,
+}
+
+/// Prints what `GET /v1/status` answers, with line breaks.
+pub(super) async fn status(settings: &Settings) -> Result<()> {
+    let told = Running::new(&settings.listen)?.status().await?;
+    writeln!(io::stdout(), "{told:#}")?;
+    Ok(())
+}
+
+/// Lets nothing new start; returns whether all that ran has ended, as far as that was waited for.
+pub(super) async fn pause(settings: &Settings, options: &PauseOptions) -> Result<bool> {
+    let running = Running::new(&settings.listen)?;
+    let told = running.change("/v1/pause", json!({ "reason": options.reason })).await?;
+    writeln!(io::stdout(), "paused: {}; `hapax resume` lets it go on", told["paused"].as_str().unwrap_or_default())?;
+    let Some(limit) = options.wait else { return Ok(true) };
+    let until = Instant::now() + Duration::from_secs(limit);
+    loop {
+        let left = in_handlers(&running.status().await?);
+        if left == Some(0) {
+            writeln!(io::stdout(), "no handler runs")?;
+            return Ok(true);
+        }
+        if Instant::now() >= until {
+            let left = left.map_or_else(|| "an unknown number of".to_owned(), |left| left.to_string());
+            writeln!(io::stdout(), "{left} records are still with their handlers")?;
+            return Ok(false);
+        }
+        sleep(ASK_EVERY).await;
+    }
+}
+
+/// Lets a paused process go on.
+pub(super) async fn resume(settings: &Settings) -> Result<()> {
+    Running::new(&settings.listen)?.change("/v1/resume", json!({})).await?;
+    writeln!(io::stdout(), "not paused")?;
+    Ok(())
+}
+
+/// How many records are with handlers, where the consumer said so.
+fn in_handlers(status: &Value) -> Option<u64> {
+    status["partitions"].as_array()?.iter().map(|partition| partition["running"].as_u64()).sum()
+}
+
+/// The process that runs beside this one.
+struct Running {
+    client: Client,
+    address: SocketAddr,
+    authorization: Option<HeaderValue>,
+}
+
+impl Running {
+    fn new(settings: &ListenSettings) -> Result<Self> {
+        if settings.tls.is_some() {
+            let problem = "is set, and this command speaks no TLS; call https://…/v1/status, /v1/pause or /v1/resume";
+            return Err(Problem::new("HAPAX_TLS_CERTIFICATE_FILE", problem).into());
+        }
+        let authorization = settings.token.as_ref().map(authorization).transpose()?;
+        // Without roots: it is only called in plain text.
+        let tls = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth();
+        let client = Client::builder().tls_backend_preconfigured(tls).no_proxy().redirect(redirect::Policy::none());
+        let client = client.timeout(ANSWER).build()?;
+        Ok(Self { client, address: reachable(settings.address), authorization })
+    }
+
+    async fn status(&self) -> Result<Value> {
+        self.ask(Method::GET, "/v1/status", None).await
+    }
+
+    async fn change(&self, path: &str, body: Value) -> Result<Value> {
+        self.ask(Method::POST, path, Some(body)).await
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value> {
+        let mut request = self.client.request(method, format!("http://{}{path}", self.address));
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        if let Some(body) = body {
+            request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
+        }
+        let answer = request.send().await?;
+        let status = answer.status();
+        // The body of a refusal says what is wrong, and the way out.
+        let told: Value = serde_json::from_slice(&answer.bytes().await?).unwrap_or_default();
+        match status {
+            StatusCode::OK => Ok(told),
+            status => {
+                let detail = told["detail"].as_str().unwrap_or("its answer does not say why");
+                Err(Refused(format!("http://{}{path} answered {status}: {detail}", self.address)).into())
+            }
+        }
+    }
+}
+
+/// Where a listener on every address can be reached.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+/// The token, as callers present it.
+fn authorization(source: &TokenSource) -> Result<HeaderValue> {
+    let (setting, token) = match source {
+        TokenSource::Given(token) => ("HAPAX_TOKEN", token.expose().to_owned()),
+        TokenSource::File(path) => {
+            let setting = "HAPAX_TOKEN_FILE";
+            let unreadable = |error: io::Error| Problem::new(setting, format!("cannot be read: {}", error.kind()));
+            (setting, std::fs::read_to_string(path).map_err(unreadable)?)
+        }
+    };
+    let value = HeaderValue::from_str(&format!("Bearer {}", token.trim()));
+    let mut value = value.map_err(|_| Problem::new(setting, "holds characters that cannot stand in a header"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_on_every_address_is_called_on_loopback() {
+        for (address, called) in [
+            ("0.0.0.0:7171", "127.0.0.1:7171"),
+            ("[::]:7171", "[::1]:7171"),
+            ("10.0.0.7:80", "10.0.0.7:80"),
+            ("127.0.0.1:1", "127.0.0.1:1"),
+        ] {
+            assert_eq!(reachable(address.parse().unwrap()).to_string(), called);
+        }
+    }
+
+    #[test]
+    fn handlers_are_counted_only_where_the_consumer_answered() {
+        let status = |partitions| json!({ "partitions": partitions });
+        assert_eq!(in_handlers(&status(json!([{ "running": 2 }, { "running": 1 }]))), Some(3));
+        assert_eq!(in_handlers(&status(json!([]))), Some(0));
+        assert_eq!(in_handlers(&status(Value::Null)), None);
+    }
+}
