@@ -127,6 +127,9 @@ readinessProbe:
   httpGet: {path: /ready, port: hapax-health}
   {{- toYaml .Values.probes.readiness | nindent 2 }}
 {{- end }}
+{{- with include "hapax.lifecycle" . }}
+{{ . }}
+{{- end }}
 {{- with .Values.resources }}
 resources:
   {{- toYaml . | nindent 2 }}

@@ -14,42 +14,41 @@
 
 {{- /* How long the pod waits between the pause and the end of the application: what hapax may need for its drain. */ -}}
 {{- define "hapax.preStopSeconds" -}}
-{{- .Values.sidecar.preStop.waitSeconds | default (add (include "hapax.drainSeconds" .) 1) | int64 -}}
+{{- .Values.sidecar.preStopSeconds | default (add (include "hapax.drainSeconds" .) 1) | int64 -}}
+{{- end -}}
+
+{{- /* Of hapax' own container: POST /v1/pause when the pod begins to end. Kubernetes runs the hooks of native sidecars
+then, together with those of the other containers, although it sends them SIGTERM last. */ -}}
+{{- define "hapax.lifecycle" -}}
+{{- if and (eq .Values.mode "sidecar") (ne (include "hapax.delivery" .) "pull") (not (include "hapax.isSet" (list . "HAPAX_TLS_CERTIFICATE"))) -}}
+lifecycle:
+  preStop:
+    exec:
+      command: [/usr/bin/hapax, pause, --reason, this pod ends]
+{{- end -}}
 {{- end -}}
 
 {{- /* A `preStop` for the application's container.
 
-Kubernetes ends a native sidecar after the application. Without this hook the application ends with messages in its
-hands: unless it finishes what it has begun on SIGTERM, those are delivered again elsewhere. With it hapax stops
-delivering first (POST /v1/pause: what runs ends, is recorded and committed, nothing new starts), and then the
-application is told to end.
-
-Why so: `httpGet` hooks cannot send a POST, and come from the node, where the loopback address of the pod cannot be
-reached. The hook of hapax' own container could run at the right time, but its image holds no shell and no client. `sleep`
-alone tells hapax nothing: it goes on delivering meanwhile. So the application's own image makes the call, which has
-/bin/sh and either curl or wget (busybox' will do). */ -}}
+Kubernetes ends a native sidecar after the application. Without this wait the application is told to end with messages
+in its hands: unless it finishes what it has begun on SIGTERM, those are delivered again elsewhere. Meanwhile the hook of
+hapax' container has stopped delivery: what runs ends, is recorded and committed, nothing new starts. */ -}}
 {{- define "hapax.applicationPreStop" -}}
 {{- if eq (include "hapax.delivery" .) "pull" -}}
 {{- fail "hapax: with HAPAX_DELIVERY=pull the application needs no hapax.applicationPreStop: it reads Kafka itself, and hapax ends after it. Leave the template out" -}}
 {{- end -}}
-{{- $options := .Values.sidecar.preStop -}}
 {{- if include "hapax.isSet" (list . "HAPAX_TLS_CERTIFICATE") -}}
-{{- fail "hapax: hapax.applicationPreStop speaks plain HTTP: leave HAPAX_TLS_CERTIFICATE_FILE out, since the loopback address needs no TLS, or write the hook yourself" -}}
-{{- end -}}
-{{- $url := printf "http://127.0.0.1:%s/v1/pause" (include "hapax.listenPort" .) -}}
-{{- $body := `'{"reason":"this pod ends"}'` -}}
-{{- $headers := `--header 'Content-Type: application/json'` -}}
-{{- with $options.tokenFile -}}
-{{- $headers = printf `%s --header "Authorization: Bearer $(cat %s)"` $headers . -}}
-{{- end -}}
-{{- $call := printf "curl --fail --silent --show-error --max-time 2 --output /dev/null %s --data %s %s" $headers $body $url -}}
-{{- if eq $options.with "wget" -}}
-{{- $call = printf "wget -q -T 2 -O /dev/null %s --post-data %s %s" $headers $body $url -}}
+{{- fail "hapax: hapax.applicationPreStop waits for a pause that hapax calls without TLS: leave HAPAX_TLS_CERTIFICATE_FILE out, since the loopback address needs no TLS, or leave the template out" -}}
 {{- end -}}
 preStop:
+  {{- if semverCompare ">=1.30.0-0" .Capabilities.KubeVersion.Version }}
+  sleep:
+    seconds: {{ include "hapax.preStopSeconds" . }}
+  {{- else }}
+  # Kubernetes cannot wait by itself before 1.30: the application's image needs a sleep.
   exec:
-    # A pause that fails must not skip the wait: the end goes on all the same.
-    command: [/bin/sh, -c, {{ printf "%s || true; sleep %s" $call (include "hapax.preStopSeconds" .) | quote }}]
+    command: [sleep, {{ include "hapax.preStopSeconds" . | quote }}]
+  {{- end }}
 {{- end -}}
 
 {{- /* The least terminationGracePeriodSeconds for such a pod: (list .Subcharts.hapax SECONDS), with the seconds that the
