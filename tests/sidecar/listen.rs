@@ -192,6 +192,31 @@ async fn slow_callers_are_cut_and_others_served_meanwhile() {
 }
 
 #[tokio::test]
+async fn http2_is_spoken_under_the_same_rules() {
+    let token = Some(TokenSource::Given(Secret::new(TOKEN)));
+    let served = serve(&ListenSettings { token, max_body: 100, ..settings() }).await;
+    let tls = client_tls(RootCertStore::empty());
+    let builder = reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy();
+    let client = builder.http2_prior_knowledge().build().unwrap();
+    let change = |length: usize| {
+        let call = client.post(served.url("/v1/change")).header("content-type", "application/json");
+        call.body("x".repeat(length))
+    };
+    assert_eq!(change(5).send().await.unwrap().status().as_u16(), 401);
+    let answer = change(5).bearer_auth(TOKEN).send().await.unwrap();
+    assert_eq!((answer.version(), answer.text().await.unwrap().as_str()), (http::Version::HTTP_2, "5"));
+    assert_eq!(change(101).bearer_auth(TOKEN).send().await.unwrap().status().as_u16(), 413);
+    // Without a token the name counts, which has no header of its own here.
+    let served = serve(&settings()).await;
+    let name = |name: &str| client.get(format!("http://{name}:{}/v1/things", served.address.port()));
+    assert_eq!(name("localhost").send().await.unwrap().status().as_u16(), 200);
+    let resolved = reqwest::Client::builder().tls_backend_preconfigured(client_tls(RootCertStore::empty())).no_proxy();
+    let resolved = resolved.http2_prior_knowledge().resolve("evil.example", served.address).build().unwrap();
+    let evil = resolved.get(format!("http://evil.example:{}/v1/things", served.address.port()));
+    assert_eq!(evil.send().await.unwrap().status().as_u16(), 421);
+}
+
+#[tokio::test]
 async fn a_connection_may_rest_between_requests() {
     let served = Served::start(guarded(routes(), &settings()).unwrap(), short(), None).await;
     let mut stream = TcpStream::connect(served.address).await.unwrap();

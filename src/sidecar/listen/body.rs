@@ -39,3 +39,27 @@ pub(super) async fn read(body: Body, max: usize, limit: Duration) -> Result<Byte
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_not_waited_for() {
+        let begun = futures_util::stream::once(async { Ok::<_, std::io::Error>("x") });
+        let never = futures_util::StreamExt::chain(begun, futures_util::stream::pending());
+        let problem = read(Body::from_stream(never), 100, BODY_LIMIT).await.unwrap_err();
+        assert_eq!(problem.status(), StatusCode::REQUEST_TIMEOUT);
+    }
+
+    #[tokio::test]
+    async fn one_that_breaks_off_is_told_from_one_that_is_too_long() {
+        let broken = futures_util::stream::iter([Ok("x"), Err(std::io::Error::other("gone"))]);
+        let problem = read(Body::from_stream(broken), 100, BODY_LIMIT).await.unwrap_err();
+        assert_eq!(problem.status(), StatusCode::BAD_REQUEST);
+        let long = futures_util::stream::iter([Ok::<_, std::io::Error>("x"), Ok("y")]);
+        let problem = read(Body::from_stream(long), 1, BODY_LIMIT).await.unwrap_err();
+        assert_eq!(problem.status(), StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(read(Body::from("xy"), 2, BODY_LIMIT).await.unwrap(), "xy");
+    }
+}
