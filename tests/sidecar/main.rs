@@ -29,6 +29,7 @@ mod health;
 mod lifecycle;
 mod listen;
 mod newcomer;
+mod operations;
 mod pull;
 mod push_answers;
 mod push_delivery;
