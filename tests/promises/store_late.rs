@@ -83,7 +83,8 @@ impl<'a> Schedule<'a> {
             let proxy = Proxy::start(server.port()).await;
             let builder = RedisStore::builder(proxy.url(), namespace.clone()).terms(LONG);
             let store = Arc::new(builder.response_limit(RESPONSE).timeouts_in_a_row(1).build().unwrap());
-            only(store.inspect(vec![model::id()]).await);
+            // The connection stands before anything is held back. To make one may take longer than an answer may.
+            until(async || store.inspect(vec![model::id()]).await.iter().all(Result::is_ok)).await;
             workers.push(Worker { store, proxy, token: None, asking: None });
         }
         let terms = LeaseTerms { lease: Duration::from_millis(1), ..LONG };
