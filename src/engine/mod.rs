@@ -59,6 +59,7 @@ mod state;
 mod tracker;
 mod turns;
 mod work;
+mod works;
 
 #[cfg(test)]
 mod tests;
@@ -86,7 +87,7 @@ pub use state::{PartitionPhase, PartitionState, Waiting};
 use drain::Drain;
 use lane::{Lane, LaneIndex};
 use owners::Owners;
-use partition::{Part, Phase};
+use partition::Part;
 use planted::Bug;
 use release::PendingRelease;
 use share::Share;
@@ -291,113 +292,4 @@ impl Engine {
             _ => {}
         }
     }
-
-    fn work(&self, id: WorkId) -> Option<&Work> {
-        self.works.get(slot(id)).filter(|work| work.id == id)
-    }
-
-    fn work_mut(&mut self, id: WorkId) -> Option<&mut Work> {
-        self.works.get_mut(slot(id)).filter(|work| work.id == id)
-    }
-
-    fn part_of(&mut self, id: WorkId) -> Option<&mut Part> {
-        let part = self.work(id)?.part;
-        self.parts.get_mut(part)
-    }
-
-    /// Moves a record to another stage and keeps every count that depends on the stage.
-    fn enter(&mut self, id: WorkId, stage: Stage) {
-        let Some(work) = self.work_mut(id) else { return };
-        let was = Counted::of(work);
-        let timer = match &stage {
-            Stage::Claiming { again_at, .. } | Stage::Completing { again_at, .. } => *again_at,
-            Stage::Parked(at) | Stage::BackingOff(at) | Stage::NotDue(at) => Some(*at),
-            _ => None,
-        };
-        work.stage = stage;
-        let (is, index, call) = (Counted::of(work), work.part, work.call);
-        let change = |count: &mut usize, was: bool, is: bool| *count = *count + usize::from(is) - usize::from(was);
-        if let Some(part) = self.parts.get_mut(index) {
-            change(&mut part.busy, was.busy, is.busy);
-            change(&mut part.claimed, was.claimed, is.claimed);
-            change(&mut part.running, was.running, is.running);
-        }
-        change(&mut self.running, was.running, is.running);
-        change(&mut self.exposed, was.exposed, is.exposed);
-        if let Some(at) = timer {
-            self.timers.push(Reverse((at, Timer::Work(id))));
-        }
-        if was.claimed && !is.claimed {
-            self.touch(index);
-        }
-        if was.running && !is.running {
-            self.leave_call(call);
-        }
-        if was.exposed && !is.exposed {
-            self.freed = true;
-        }
-    }
-
-    /// Forgets a record, whatever its stage.
-    fn remove(&mut self, id: WorkId) -> Option<Work> {
-        self.work(id)?;
-        self.enter(id, Stage::Queued);
-        let work = self.works.try_remove(slot(id))?;
-        let size = work.record.size();
-        self.in_flight -= 1;
-        self.bytes -= size;
-        if let Some(fingerprint) = work.fingerprint {
-            self.disown(fingerprint, id);
-        }
-        self.let_others_start(id);
-        self.stir(work.lane);
-        if let Some(part) = self.parts.get_mut(work.part) {
-            part.in_flight -= 1;
-            part.bytes -= size;
-            self.touch(work.part);
-        }
-        self.drop_part_if_over(work.part);
-        Some(work)
-    }
-
-    /// Forgets a record that has no outcome: whoever reads its partition next gets it again.
-    fn drop_unsettled(&mut self, id: WorkId) {
-        let Some(work) = self.remove(id) else { return };
-        let partition = work.record.partition();
-        match self.given_back.last_mut() {
-            Some((last, records)) if last == partition => *records += 1,
-            _ => self.given_back.push((partition.clone(), 1)),
-        }
-    }
-
-    fn drop_part_if_over(&mut self, index: usize) {
-        let over = |part: &Part| part.phase == Phase::Closed && part.in_flight == 0 && part.releasing == 0;
-        if self.parts.get(index).is_some_and(over) && !self.drains.iter().any(|drain| drain.parts.contains(&index)) {
-            self.parts.remove(index);
-        }
-    }
-}
-
-/// In which counts a record stands.
-#[derive(Clone, Copy)]
-struct Counted {
-    busy: bool,
-    claimed: bool,
-    running: bool,
-    exposed: bool,
-}
-
-impl Counted {
-    fn of(work: &Work) -> Self {
-        Self {
-            busy: work.holds_up_drain(),
-            claimed: work.is_claimed_ahead(),
-            running: work.stage == Stage::Running,
-            exposed: work.is_exposed(),
-        }
-    }
-}
-
-fn slot(id: WorkId) -> usize {
-    (id.0 & ((1 << SLOT_BITS) - 1)) as usize
 }

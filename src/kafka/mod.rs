@@ -59,6 +59,7 @@ mod faults;
 mod leaders;
 mod native;
 mod owned;
+mod pauses;
 mod policy;
 mod poller;
 mod publisher;

@@ -7,7 +7,6 @@ use std::time::Duration;
 use rdkafka::Message;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
 use tokio::time::Instant;
 
@@ -44,9 +43,9 @@ pub(super) struct Owned {
     pub(super) silence: Silence,
     /// A record of this epoch was delivered. Before, it is not paused: a pause right after an assign can lose the
     /// position at which to start.
-    delivered: bool,
+    pub(super) delivered: bool,
     /// The driver wants it paused.
-    wanted: bool,
+    pub(super) wanted: bool,
     /// It is paused. One call per transition: to resume what is not paused can deliver records twice.
     pub(super) paused: bool,
 }
@@ -93,7 +92,7 @@ pub(super) struct Poller {
     pub(super) outbox: VecDeque<SourceEvent>,
     /// Batches that wait for room: those of one round, since there is no further round before they are gone.
     pub(super) pending: VecDeque<Batch>,
-    pending_since: Option<Instant>,
+    pub(super) pending_since: Option<Instant>,
     /// The hand-over is stuck: everything is paused.
     pub(super) stalled: bool,
     /// Failed or ending: records are thrown away.
@@ -352,49 +351,6 @@ impl Poller {
     pub(super) fn tell_answers(&mut self, answers: impl IntoIterator<Item = Answer>) {
         for (assignment, offset, result) in answers {
             self.tell(SourceEvent::Committed { assignment, offset, result });
-        }
-    }
-
-    pub(super) fn want_pause(&mut self, assignment: &Assignment, wanted: bool) {
-        if let Some(owned) = self.owned.get_mut(&assignment.partition).filter(|owned| owned.epoch == assignment.epoch) {
-            owned.wanted = wanted;
-        }
-    }
-
-    fn advance_stall(&mut self) {
-        if self.pending.is_empty() {
-            self.pending_since = None;
-            if std::mem::take(&mut self.stalled) {
-                tracing::debug!("records are taken again: the partitions are resumed");
-            }
-        } else if !self.stalled && self.pending_since.is_some_and(|since| since.elapsed() >= STALL) {
-            tracing::debug!("nobody takes the records: all partitions are paused");
-            self.stalled = true;
-        }
-    }
-
-    /// Brings what is paused in line with what should be: one call per transition.
-    fn settle_pauses(&mut self) {
-        let (mut pause, mut resume) = (TopicPartitionList::new(), TopicPartitionList::new());
-        for (partition, owned) in self.owned.iter_mut().filter(|(_, owned)| !owned.revoking) {
-            let should = owned.delivered && (owned.wanted || self.stalled);
-            if should != owned.paused {
-                owned.paused = should;
-                let list = if should { &mut pause } else { &mut resume };
-                list.add_partition(partition.topic(), partition.partition());
-            }
-        }
-        if pause.count() > 0 {
-            self.check_paused("pausing", self.consumer.pause(&pause));
-        }
-        if resume.count() > 0 {
-            self.check_paused("resuming", self.consumer.resume(&resume));
-        }
-    }
-
-    pub(super) fn check_paused(&self, what: &'static str, result: Result<(), KafkaError>) {
-        if let Err(error) = result {
-            tracing::warn!(%error, "{what} partitions failed");
         }
     }
 }
