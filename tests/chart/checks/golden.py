@@ -7,13 +7,17 @@ from . import charts
 GOLDEN = charts.HERE / "golden"
 
 
+def plain(text):
+    """Without blanks at the ends of lines, which an editor would take away, and blank lines, of which Helm 4 makes more."""
+    return "".join(f"{line.rstrip()}\n" for line in text.splitlines() if line.strip())
+
+
 def check(update):
     stale, names = [], set()
     for name, text in charts.renders():
         names.add(f"{name}.yaml")
         file = GOLDEN / f"{name}.yaml"
-        # Helm leaves blanks at the ends of lines, which an editor would take away.
-        text = "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+        text = plain(text)
         old = file.read_text() if file.exists() else ""
         if old == text:
             continue
