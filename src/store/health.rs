@@ -115,8 +115,8 @@ pub struct Finding {
 }
 
 /// The names of all findings.
-pub const FINDINGS: [&str; 6] =
-    ["unreachable", "eviction_policy", "evicting", "evicted", "no_persistence", "persistence_fails"];
+pub const FINDINGS: [&str; 7] =
+    ["unreachable", "records_lost", "eviction_policy", "evicting", "evicted", "no_persistence", "persistence_fails"];
 
 impl StoreHealth {
     /// A store that has nothing to tell.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hapax::id::{IdKey, Namespace};
-use hapax::store::{Agreement, Breaker, OpenError, RedisStore, RedisStoreBuilder, Severity, Store, StoreError};
+use hapax::store::{
+    Agreement, Breaker, DoneMode, LeaseTerms, OpenError, RedisStore, RedisStoreBuilder, Severity, Store, StoreError,
+};
 use parking_lot::Mutex;
 
 use crate::common::RedisServer;
@@ -82,6 +84,50 @@ async fn persistence_off_and_eviction_are_found() {
     // It has stopped: what remains is that it happened.
     use_until(&store, || findings(&store).contains(&"evicted")).await;
     assert!(store.health().is_free_of(Severity::Error));
+}
+
+/// How often the plan is read depends on the window: a short one, so that the test is.
+fn brief() -> LeaseTerms {
+    let (lease, grace, window) = (Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(60));
+    LeaseTerms { lease, grace, window }
+}
+
+#[tokio::test]
+async fn everybody_is_told_that_records_were_lost() {
+    for mode in [DoneMode::Compact, DoneMode::Exact] {
+        let server = RedisServer::start_with(&SAVES);
+        let mut redis = raw(&server).await;
+        let mut workers = Vec::new();
+        for _ in 0..2 {
+            let store = builder(&server.url()).terms(brief()).mode(mode).build().unwrap();
+            store.open(&agreement(&store)).await.unwrap();
+            workers.push(store);
+        }
+        // Who comes and goes, and long work, is no loss.
+        let since = tokio::time::Instant::now();
+        use_until(&workers[0], || since.elapsed() > Duration::from_secs(4)).await;
+        assert_eq!(findings(&workers[0]), [""; 0]);
+        cli::<()>(&mut redis, &["FLUSHALL"]).await;
+        for store in &workers {
+            use_until(store, || findings(store).first() == Some(&"records_lost")).await;
+            assert!(!store.health().is_free_of(Severity::Error));
+        }
+        // Who opens it afterwards has lost nothing.
+        let late = builder(&server.url()).terms(brief()).mode(mode).build().unwrap();
+        late.open(&agreement(&late)).await.unwrap();
+        late.inspect(vec![crate::conformance::id(1)]).await;
+        assert_eq!(findings(&late), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn snapshots_that_are_turned_off_are_missed() {
+    let server = RedisServer::start_with(&["--save", "3600 1"]);
+    let mut redis = raw(&server).await;
+    let store = opened(&server.url()).await;
+    assert_eq!(findings(&store), [""; 0]);
+    cli::<()>(&mut redis, &["CONFIG", "SET", "save", ""]).await;
+    use_until(&store, || findings(&store) == ["no_persistence"]).await;
 }
 
 #[tokio::test]

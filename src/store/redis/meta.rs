@@ -14,9 +14,17 @@ struct Meta {
     /// The version of the layout.
     format: u32,
     groups: u32,
+    /// Drawn by whoever wrote it. Another one than before means that what was agreed on was gone meanwhile, and with it
+    /// what was remembered. Absent from what an earlier version wrote.
+    #[serde(default)]
+    written: Option<u64>,
     #[serde(flatten)]
     agreement: Agreement,
 }
+
+/// Which writing of the agreement was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Written(Option<u64>);
 
 /// Which version wrote it; all that has to stay readable.
 #[derive(Deserialize)]
@@ -31,7 +39,7 @@ const FORMAT: u32 = (VERSION - b'0') as u32;
 /// those who still work under these.
 pub(super) fn ask(batch: &mut Batch, layout: &Layout, agreement: &Agreement, kept_ms: u64) -> Result<(), StoreError> {
     let key = layout.meta();
-    let ours = Meta { format: FORMAT, groups: GROUPS, agreement: agreement.clone() };
+    let ours = Meta { format: FORMAT, groups: GROUPS, written: Some(rand::random()), agreement: agreement.clone() };
     let json = serde_json::to_string(&ours).map_err(|error| StoreError::Refused(Cause::new(error)))?;
     batch.push(Group::NAMESPACE, redis::cmd("SET").arg(&key).arg(json).arg("NX").arg("PX").arg(kept_ms).take());
     batch.push(Group::NAMESPACE, redis::cmd("GET").arg(&key).take());
@@ -51,8 +59,8 @@ pub(super) fn refusal(error: OpenError) -> StoreError {
     }
 }
 
-/// Compares what was asked for.
-pub(super) fn judge(layout: &Layout, agreement: &Agreement, [set, get]: [Reply; 2]) -> Result<(), OpenError> {
+/// Compares what was asked for, and tells which writing of it that is.
+pub(super) fn judge(layout: &Layout, agreement: &Agreement, [set, get]: [Reply; 2]) -> Result<Written, OpenError> {
     let key = layout.meta();
     if let (Err(fault), Ok(Value::Nil)) = (&set, &get) {
         return Err(fault.error.clone().into());
@@ -82,7 +90,7 @@ pub(super) fn judge(layout: &Layout, agreement: &Agreement, [set, get]: [Reply; 
         differences.push(format!("group count is {} there and {GROUPS} here", theirs.groups));
     }
     match differences.is_empty() {
-        true => Ok(()),
+        true => Ok(Written(theirs.written)),
         false => Err(OpenError::Disagreement { namespace, differences }),
     }
 }

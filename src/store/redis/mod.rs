@@ -57,8 +57,8 @@ use self::layout::Layout;
 pub use self::probe::Probe;
 use self::slices::{Expiries, Reader};
 use super::{
-    Agreement, Answers, Claim, ClaimOutcome, Completion, CompletionOutcome, Lease, LeaseTerms, OpenError, Release,
-    ReleaseOutcome, RenewOutcome, State, Store, StoreHealth,
+    Agreement, Answers, Claim, ClaimOutcome, Completion, CompletionOutcome, Finding, Lease, LeaseTerms, OpenError,
+    Release, ReleaseOutcome, RenewOutcome, Severity, State, Store, StoreHealth,
 };
 use crate::id::{Fingerprint, Namespace};
 
@@ -69,6 +69,18 @@ const CHUNK: usize = 1000;
 /// How many chunks of one batch are under way at once: enough to keep Redis busy while answers travel, few enough
 /// that the last one's time limit is not spent waiting for the others.
 const CHUNKS_UNDER_WAY: usize = 4;
+
+/// The finding that what the namespace agreed on was gone.
+const RECORDS_LOST: &str = "records_lost";
+const LOST: &str = "find out who emptied it, restarted it without a log on disk, or put another server in its place; turn on \
+                    appendonly yes";
+
+fn said_of_lost(namespace: &Namespace) -> String {
+    format!(
+        "it lost what it remembered of the namespace {namespace}: messages handled before come through once more when they \
+         are sent again"
+    )
+}
 
 /// Remembers in Redis, for all workers of one namespace.
 ///
@@ -118,7 +130,16 @@ impl RedisStore {
 
     /// How the servers are doing, as it was last seen; sends nothing.
     pub fn health(&self) -> StoreHealth {
-        self.inner.link.health()
+        let mut health = self.inner.link.health();
+        // For as long as something may come again that was remembered then.
+        if self.inner.reader.lost_for().is_some_and(|lost| lost < self.inner.terms.window) {
+            let says = said_of_lost(self.namespace());
+            let address = self.inner.link.address().to_string();
+            health
+                .findings
+                .insert(0, Finding { severity: Severity::Error, name: RECORDS_LOST, address, says, remedy: LOST });
+        }
+        health
     }
 
     /// Asks in chunks, a few at once, and answers in the order of the items.
@@ -145,8 +166,9 @@ impl Inner {
         let mut batch = Batch::with_capacity(2);
         meta::ask(&mut batch, &self.layout, agreement, self.reader.kept_for())?;
         let replies = <[Reply; 2]>::try_from(self.link.ask(batch).await);
-        meta::judge(&self.layout, agreement, replies.map_err(|_| faults::of_misfit("SET and GET"))?)?;
-        self.reader.agree_on(agreement.clone());
+        let replies = replies.map_err(|_| faults::of_misfit("SET and GET"))?;
+        let written = meta::judge(&self.layout, agreement, replies)?;
+        self.reader.agree_on(agreement.clone(), written);
         Ok(())
     }
 }

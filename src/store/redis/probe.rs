@@ -47,7 +47,7 @@ impl RedisStore {
         let there = faults::read("TIME", next(), read_time)?;
         let agrees = match next() {
             Ok(Value::Nil) => None,
-            found => Some(meta::judge(&inner.layout, agreement, [Ok(Value::Nil), found])),
+            found => Some(meta::judge(&inner.layout, agreement, [Ok(Value::Nil), found]).map(drop)),
         };
         let middle = here.saturating_sub(took / 2).as_millis();
         let clock_ahead_ms = i64::try_from(there).unwrap_or(i64::MAX) - i64::try_from(middle).unwrap_or(i64::MAX);

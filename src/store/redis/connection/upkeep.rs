@@ -18,7 +18,6 @@ use crate::store::{Cause, StoreError};
 pub(super) struct Known {
     pub(super) server: Option<Server>,
     run: String,
-    snapshots: Option<bool>,
     /// The findings that were logged, so that each is only once.
     logged: BTreeSet<&'static str>,
 }
@@ -38,7 +37,6 @@ pub(super) fn note(shared: &Shared, address: &str, info: &Info, snapshots: Optio
     let before = known.server.as_ref().filter(|_| known.run == info.run());
     let server = info.server(snapshots, before);
     info.run().clone_into(&mut known.run);
-    known.snapshots = snapshots;
     let seen = NodeHealth { address: address.to_owned(), server: Some(server.clone()), ..NodeHealth::default() };
     let findings = seen.findings();
     for finding in findings.iter().filter(|finding| !known.logged.contains(finding.name)) {
@@ -79,7 +77,7 @@ async fn read_again(shared: Weak<Shared>, mut live: Live) {
         let Some(shared) = shared else { continue };
         let Ok(info) = redis::cmd("INFO").query_async::<String>(&mut live.connection).await else { continue };
         let info = Info::new(info);
-        let snapshots = shared.known.lock().snapshots;
+        let snapshots = snapshots(&mut live.connection).await;
         note(&shared, &live.address, &info, snapshots);
         let needs = Needs { cluster: shared.target.cluster, strict: shared.target.dial.strict };
         if let Err(why) = info.check(&live.address, needs) {

@@ -1,6 +1,7 @@
 //! Reads the plan and the time, again and again, and has the plan extended where it must be.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use redis::Value;
@@ -12,8 +13,9 @@ use super::plan::{Generation, Plan};
 use super::sizing::{Fill, Sizing};
 use crate::store::redis::batch::{Batch, Reply};
 use crate::store::redis::layout::{GROUPS, Group};
+use crate::store::redis::meta::Written;
 use crate::store::redis::scripts::{self, Call};
-use crate::store::redis::{DoneMode, Inner, faults, meta};
+use crate::store::redis::{DoneMode, Inner, RECORDS_LOST, faults, meta, said_of_lost};
 use crate::store::{Agreement, Cause, StoreError};
 
 /// How often a reading that came too late, or over a connection that was replaced meanwhile, is repeated at once.
@@ -41,6 +43,10 @@ struct State {
     sample: Option<Sample>,
     /// When the agreement was last given its time to live.
     kept_at: Option<Instant>,
+    /// Which writing of it was found last, and when.
+    written: Option<(Written, Instant)>,
+    /// When another writing was found in its place.
+    lost_at: Option<Instant>,
     readings: u64,
     /// Which reading failed last, and why.
     failed: Option<(u64, StoreError)>,
@@ -80,6 +86,8 @@ impl Reader {
             limit: USUAL_LIMIT,
             sample: None,
             kept_at: None,
+            written: None,
+            lost_at: None,
             readings: 0,
             failed: None,
         };
@@ -87,10 +95,29 @@ impl Reader {
     }
 
     /// What every reading has to find from now on. Nothing is known until it was found.
-    pub(in super::super) fn agree_on(&self, agreement: Agreement) {
+    pub(in super::super) fn agree_on(&self, agreement: Agreement, written: Written) {
         let mut state = self.state.lock();
         state.agreement = Some(agreement);
         state.known = None;
+        state.written = Some((written, Instant::now()));
+    }
+
+    /// Takes down which writing of the agreement stands there; returns whether the one before it was lost.
+    ///
+    /// It is given its time to live again each eighth of that: where it was seen within half of it, it did not run out.
+    fn saw(&self, written: Written) -> bool {
+        let mut state = self.state.lock();
+        let now = Instant::now();
+        let lives = Duration::from_millis(self.kept_for() / 2);
+        let lost = state.written.is_some_and(|(before, at)| before != written && at.elapsed() < lives);
+        state.written = Some((written, now));
+        state.lost_at = if lost { Some(now) } else { state.lost_at };
+        lost
+    }
+
+    /// How long ago it was found that Redis had lost what it remembered.
+    pub(in super::super) fn lost_for(&self) -> Option<Duration> {
+        self.state.lock().lost_at.map(|at| at.elapsed())
     }
 
     /// How long what the namespace agreed on is kept, in milliseconds.
@@ -205,7 +232,11 @@ impl Inner {
         let answered_at = Instant::now();
         let time = faults::read("TIME", next(), read_time)?;
         if let Some(agreement) = &agreement {
-            meta::judge(&self.layout, agreement, [next(), next()]).map_err(meta::refusal)?;
+            let written = meta::judge(&self.layout, agreement, [next(), next()]).map_err(meta::refusal)?;
+            if reader.saw(written) {
+                let namespace = self.layout.namespace();
+                tracing::error!(%namespace, finding = RECORDS_LOST, "Redis: {}", said_of_lost(namespace));
+            }
         }
         if keeps {
             faults::read("PEXPIRE", next(), |_| Some(()))?;
