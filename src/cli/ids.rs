@@ -41,7 +41,7 @@ pub(super) struct Options {
     /// What the IDs are unique in: `topic:orders`, `source:/shop` (a value of `ce_source`) or `name:all`.
     #[arg(long, value_name = "SCOPE")]
     scope: Option<String>,
-    /// Means the message as it was replayed for the so-manieth time.
+    /// Means the message as it is after so many replays, which have an ID of their own.
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     replay: u64,
     /// Prints one JSON object for each ID.

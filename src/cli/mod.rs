@@ -103,8 +103,13 @@ enum Command {
         #[command(flatten)]
         flags: Flags,
     },
-    /// Prints what a hapax that runs with these settings is doing.
-    Status(Flags),
+    /// Tells what a hapax that runs with these settings is doing.
+    Status {
+        #[command(flatten)]
+        options: running::StatusOptions,
+        #[command(flatten)]
+        flags: Flags,
+    },
     /// Lets nothing new start in the hapax that runs with these settings, until `hapax resume`.
     ///
     /// What runs may end, and is recorded and committed. Messages stay in Kafka, and so does this member in its group.
@@ -176,7 +181,9 @@ fn perform(command: Command) -> Result<ExitCode, Box<dyn Error>> {
             log_to_stderr("error");
             in_runtime(replay::run(&read.settings, &options))??;
         }
-        Command::Status(flags) => in_runtime(running::status(&settings(&flags)?.settings))??,
+        Command::Status { options, flags } => {
+            in_runtime(running::status(&settings(&flags)?.settings, &options))??;
+        }
         Command::Pause { options, flags } => {
             let ended = in_runtime(running::pause(&settings(&flags)?.settings, &options))??;
             return Ok(ExitCode::from(u8::from(!ended)));
@@ -210,6 +217,13 @@ fn log_to_stderr(otherwise: &str) {
 }
 
 fn failed(error: &(dyn Error + 'static)) -> ExitCode {
+    // As with `hapax config | head`: nobody wants the rest.
+    let broken = |error: &(dyn Error + 'static)| {
+        error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    };
+    if broken(error) {
+        return ExitCode::SUCCESS;
+    }
     let mut text = format!("{}: {error}\n", paint::error());
     causes(error).for_each(|cause| text.push_str(&format!("  because: {cause}\n")));
     // Where nobody reads it, the code still tells.

@@ -40,11 +40,60 @@ pub(super) struct PauseOptions {
     wait: Option<u64>,
 }
 
-/// Prints what `GET /v1/status` answers, with line breaks.
-pub(super) async fn status(settings: &Settings) -> Result<()> {
+#[derive(Debug, Args)]
+pub(super) struct StatusOptions {
+    /// Prints all that `GET /v1/status` answers.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Tells in a sentence how it is, and in a line what each partition is doing.
+pub(super) async fn status(settings: &Settings, options: &StatusOptions) -> Result<()> {
     let told = Running::new(&settings.listen)?.status().await?;
-    writeln!(io::stdout(), "{told:#}")?;
+    let mut out = io::stdout().lock();
+    match options.json {
+        true => writeln!(out, "{told:#}")?,
+        false => write!(out, "{}", summary(&told))?,
+    }
     Ok(())
+}
+
+/// The lines for people.
+fn summary(status: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let mut lines = format!("{}: {}\n", text(&status["severity"]), text(&status["says"]));
+    for finding in status["store"]["findings"].as_array().into_iter().flatten() {
+        lines += &format!(
+            "{}: store: {}; {}\n",
+            text(&finding["severity"]),
+            text(&finding["says"]),
+            text(&finding["remedy"])
+        );
+    }
+    for partition in status["partitions"].as_array().into_iter().flatten() {
+        let number = |name: &str| partition[name].as_i64().map_or_else(|| "-".to_owned(), |number| number.to_string());
+        lines += &format!(
+            "{}-{}: {}, {} in flight, {} with handlers, {} settled, committed to {}",
+            text(&partition["topic"]),
+            number("partition"),
+            text(&partition["phase"]),
+            number("in_flight"),
+            number("running"),
+            number("settled"),
+            number("committed"),
+        );
+        match (&partition["stopped"], &partition["waiting"]) {
+            (Value::Object(stopped), _) => {
+                lines += &format!("; offset {}: {}", stopped["offset"], text(&stopped["reason"]))
+            }
+            (_, Value::Object(waiting)) => {
+                lines += &format!("; offset {} waits for {}", waiting["offset"], text(&waiting["says"]));
+            }
+            _ => {}
+        }
+        lines.push('\n');
+    }
+    lines
 }
 
 /// Lets nothing new start; returns whether all that ran has ended, as far as that was waited for.
@@ -175,6 +224,25 @@ mod tests {
         ] {
             assert_eq!(reachable(address.parse().unwrap()).to_string(), called);
         }
+    }
+
+    #[test]
+    fn a_summary_names_what_is_wrong_and_each_partition() {
+        let status = json!({
+            "severity": "error", "says": "orders-1 stands still.",
+            "store": { "findings": [{ "severity": "warning", "says": "it evicts", "remedy": "let it not" }] },
+            "partitions": [
+                { "topic": "orders", "partition": 0, "phase": "active", "in_flight": 2, "running": 1, "settled": 7,
+                  "committed": 6, "stopped": null, "waiting": { "offset": 6, "says": "its turn" } },
+                { "topic": "orders", "partition": 1, "phase": "stopped", "in_flight": 1, "running": 0, "settled": 0,
+                  "committed": null, "stopped": { "offset": 3, "reason": "no ID" }, "waiting": null },
+            ],
+        });
+        let says = "error: orders-1 stands still.\n\
+                    warning: store: it evicts; let it not\n\
+                    orders-0: active, 2 in flight, 1 with handlers, 7 settled, committed to 6; offset 6 waits for its turn\n\
+                    orders-1: stopped, 1 in flight, 0 with handlers, 0 settled, committed to -; offset 3: no ID\n";
+        assert_eq!(summary(&status), says);
     }
 
     #[test]

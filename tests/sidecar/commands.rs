@@ -217,6 +217,8 @@ async fn a_running_hapax_is_asked_paused_and_resumed() {
     assert!(out.contains("paused: a look") && out.contains("no handler runs"), "{out}");
     kafka.produce(&setting.topic, [Message::new().header("id", "2").payload("2")]).await;
     let (code, out, err) = hapax(&["status"], &settings).await;
+    assert!(code == 0 && out.contains("a look") && out.contains("-0: active, "), "{out}{err}");
+    let (code, out, err) = hapax(&["status", "--json"], &settings).await;
     assert_eq!(code, 0, "{err}");
     let told: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((&told["paused"], &told["partitions"][0]["running"]), (&"a look".into(), &0.into()), "{told}");

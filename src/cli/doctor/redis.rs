@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::finding::Finding;
-use crate::store::{Estimate, OpenError, Probe, Severity, StoreHealth};
+use crate::store::{Estimate, OpenError, Probe, Server, Severity, StoreHealth};
 
 /// From which share of its memory on a server is nearly full.
 const NEARLY_FULL: f64 = 0.8;
@@ -54,6 +54,16 @@ pub(super) fn judge(health: &StoreHealth, probe: &Probe, estimate: Option<&Estim
             ));
         }
     }
+    let without_log = |server: &Server| !server.persistence.log && server.persistence.snapshots != Some(false);
+    if health.nodes.iter().filter_map(|node| node.server.as_ref()).any(without_log) {
+        findings.push(Finding::warning(
+            "redis",
+            "snapshots_only",
+            "it writes no log: a crash forgets what was handled since its last snapshot, and those effects are repeated when \
+             their records come again",
+            "turn on appendonly yes (with appendfsync everysec about the last second is at risk)",
+        ));
+    }
     findings.push(clock(probe));
     match &probe.agrees {
         None => findings.push(Finding::note("redis", "namespace", "nobody has opened the namespace yet")),
@@ -78,7 +88,7 @@ pub(super) fn judge(health: &StoreHealth, probe: &Probe, estimate: Option<&Estim
 
 fn memory(estimate: Option<&Estimate>) -> Finding {
     let says = match estimate {
-        Some(Estimate { ids: 0, .. }) => "no IDs are remembered yet".to_owned(),
+        Some(Estimate { ids: 0, .. }) => "too few IDs are remembered to estimate their number".to_owned(),
         Some(Estimate { ids, bytes }) => {
             format!("about {ids} IDs are remembered, with {:.1} bytes each", *bytes as f64 / *ids as f64)
         }

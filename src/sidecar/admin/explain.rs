@@ -95,7 +95,7 @@ pub(crate) fn explain(state: &State, around: Around) -> String {
             let when = match compact {
                 // It stands in a slice of time, one window long, which is forgotten one window after its end.
                 true => format!(
-                    "between about {} and {} (of the time the store keeps no more)",
+                    "between about {} and {} (it is not kept more exactly)",
                     moment(latest.saturating_sub(i64_millis(window))),
                     moment(latest.min(now))
                 ),
