@@ -120,6 +120,50 @@
 {{- end -}}
 {{- end -}}
 
+{{- /* What a TriggerAuthentication holds cannot be seen here: with one, all may be well. */ -}}
+{{- define "hapax.checkLoginOfKeda" -}}
+{{- $name := "HAPAX_KAFKA_CONSUMER_SECURITY_PROTOCOL" -}}
+{{- if not (include "hapax.isSet" (list . $name)) -}}{{- $name = "HAPAX_KAFKA_SECURITY_PROTOCOL" -}}{{- end -}}
+{{- $protocol := include "hapax.setting" (list . $name) | lower -}}
+{{- $metadata := .Values.keda.metadata | default dict -}}
+{{- if not .Values.keda.authenticationRef -}}
+{{- if and (hasPrefix "sasl_" $protocol) (ne (toString $metadata.sasl) "aws_msk_iam") }}
+- keda.authenticationRef is missing: brokers ask for a login ({{ $name }} is {{ $protocol }}), and KEDA, which asks them for the lag itself, has none, so nothing would scale. Name a TriggerAuthentication with user and password, and set keda.metadata.sasl{{ if eq $protocol "sasl_ssl" }} and keda.metadata.tls{{ end }}
+{{- else if and (hasSuffix "ssl" $protocol) (ne (toString $metadata.tls) "enable") }}
+- keda.metadata.tls is missing: brokers speak TLS ({{ $name }} is {{ $protocol }}), and KEDA, which asks them for the lag itself, would not, so nothing would scale. Set it to enable; a CA of your own goes into a TriggerAuthentication, named in keda.authenticationRef
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Of Kafka alone: the URL of Redis is in a Secret, and a Service's port need not be that of its pods. */ -}}
+{{- define "hapax.checkNetwork" -}}
+{{- if and .Values.networkPolicy.enabled (ne .Values.mode "sidecar") (ne (include "hapax.delivery" .) "pull") -}}
+{{- $open := list -}}
+{{- range .Values.networkPolicy.kafka.ports -}}{{- $open = append $open (toString (int64 .)) -}}{{- end -}}
+{{- $any := false -}}
+{{- range .Values.networkPolicy.extraEgress -}}
+{{- if not .ports -}}{{- $any = true -}}{{- end -}}
+{{- range .ports -}}
+{{- if or (not .port) .endPort (kindIs "string" .port) -}}
+{{- $any = true -}}
+{{- else -}}
+{{- $open = append $open (toString (int64 .port)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $closed := list -}}
+{{- range splitList "," (include "hapax.setting" (list . "HAPAX_BROKERS")) -}}
+{{- with trim . -}}
+{{- $port := regexFind ":[0-9]+$" . | trimPrefix ":" | default "9092" -}}
+{{- if not (has $port $open) -}}{{- $closed = append $closed $port -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and $closed (not $any) }}
+- networkPolicy.kafka.ports lacks {{ $closed | uniq | join ", " }}, where HAPAX_BROKERS says that the brokers are: add it, or no pod reaches them
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "hapax.checkScale" -}}
 {{- if and .Values.autoscaling.enabled .Values.keda.enabled }}
 - autoscaling.enabled and keda.enabled: both would set the number of pods: keep one (keda knows the lag)
@@ -138,6 +182,7 @@
 - keda.enabled needs {{ . }} in `config`: KEDA asks Kafka for the lag itself
 {{- end -}}
 {{- end -}}
+{{- include "hapax.checkLoginOfKeda" . -}}
 {{- end -}}
 {{- if and (eq (include "hapax.store" .) "memory") (ne .Values.mode "sidecar") (or (gt (int .Values.replicas) 1) .Values.autoscaling.enabled .Values.keda.enabled) }}
 - HAPAX_STORE=memory is shared with no other process, and each pod would handle what another has handled: use Redis, or one replica
@@ -146,7 +191,7 @@
 
 {{- define "hapax.check" -}}
 {{- $found := "" -}}
-{{- range list "Secrets" "Names" "Listeners" "Ends" "Mode" "Scale" -}}
+{{- range list "Secrets" "Names" "Listeners" "Ends" "Mode" "Scale" "Network" -}}
 {{- $found = printf "%s\n%s" $found (include (printf "hapax.check%s" .) $) -}}
 {{- end -}}
 {{- $lines := list -}}

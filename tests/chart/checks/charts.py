@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -45,6 +46,21 @@ def example_chart():
         consumer = copy / "tests/chart/consumer"
         helm("dependency", "update", consumer)
     return consumer
+
+
+def chart_of(directory):
+    """Somebody's own chart with its dependencies, in a copy: Helm writes beside it."""
+    directory = pathlib.Path(directory)
+    described = (directory / "Chart.yaml").read_text()
+    if not any(one.get("name") == "hapax" for one in yaml.safe_load(described).get("dependencies") or []):
+        raise SystemExit(f"{directory}/Chart.yaml has no dependency `hapax`: helm/README.md shows how to name it")
+    copy = pathlib.Path(tempfile.mkdtemp(prefix="chart-", dir=os.environ["CHART_SCRATCH"])) / directory.name
+    shutil.copytree(directory, copy, ignore=shutil.ignore_patterns(".git"))
+    # Paths are those of the chart's own place.
+    absolute = lambda found: f"file://{(directory / found[1]).resolve()}"
+    (copy / "Chart.yaml").write_text(re.sub(r"file://([^/\s\"'][^\s\"']*)", absolute, described))
+    helm("dependency", "update", copy)
+    return copy
 
 
 def template(chart, *arguments, version=USUAL, **options):

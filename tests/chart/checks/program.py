@@ -67,11 +67,16 @@ def environment(container, things, directory):
         known = things.get(("ConfigMap", source.get("configMapRef", {}).get("name")))
         given |= known["data"] if known else {}
         given |= {"HAPAX_REDIS_URL": "rediss://:a-word@redis:6379"} if "secretRef" in source else {}
+    # A CA means TLS.
+    with_ca = any(entry["name"] == "HAPAX_REDIS_CA_FILE" for entry in container.get("env", []))
     for entry in container.get("env", []):
         value = entry.get("value", CONTENTS.get(entry["name"], "demo-hapax-0"))
         if value.startswith(FILES):
             file = directory / value.removeprefix(FILES)
-            file.write_text(CONTENTS.get(file.name, "") + "\n")
+            content = CONTENTS.get(file.name, "")
+            if file.name == "HAPAX_REDIS_URL" and with_ca:
+                content = content.replace("redis://", "rediss://")
+            file.write_text(content + "\n")
             value = str(file)
         given[entry["name"]] = value
     return given

@@ -54,6 +54,14 @@ def files():
     things = charts.objects(charts.template(charts.CHART, *sets))
     rules = things[("PrometheusRule", "demo-hapax")]["spec"]
     assert rules == yaml.safe_load(alerts.read_text()), "the alerts are others"
+    base = "https://git.example/hapax/blob/main"
+    for given in (base, f"{base}/"):
+        text = charts.template(charts.CHART, *sets, "--set", f"alerts.runbookBaseUrl={given}")
+        linked = charts.objects(text)[("PrometheusRule", "demo-hapax")]["spec"]
+        for alert in (rule for group in linked["groups"] for rule in group["rules"] if "alert" in rule):
+            notes = alert["annotations"]
+            assert notes.pop("runbook_url") == f"{base}/{notes['runbook']}", f"{alert['alert']}: another runbook_url"
+        assert linked == rules, "with runbook_url the alerts are others"
     shown = things[("ConfigMap", "demo-hapax-dashboard")]["data"]["hapax.json"]
     assert json.loads(shown) == json.loads(dashboard.read_text()), "the dashboard is another one"
     return f"{len(rules['groups'])} groups of alerts, the dashboard"
