@@ -75,7 +75,11 @@ pub mod store;
 pub mod telemetry;
 
 /// Pages that are longer than the documentation of one item.
+//
+// The links of a page lead to files, for who reads it as one. Here they lead to items: of two definitions the first counts.
 pub mod docs {
+    #[doc = "[attempts]: crate::docs::operations#many-attempts-fail"]
+    #[doc = ""]
     #[doc = include_str!("docs/configuration.md")]
     pub mod configuration {}
 
@@ -84,18 +88,31 @@ pub mod docs {
 
     pub mod examples;
 
+    #[doc = "[sidecar]: crate::docs::operations#a-new-namespace-with-hapax-run"]
+    #[doc = ""]
     #[doc = include_str!("docs/guarantees.md")]
     pub mod guarantees {}
 
+    #[doc = "[deduplicator]: crate::dedup::Deduplicator"]
+    #[doc = "[scrape]: crate::telemetry::scrape"]
+    #[doc = ""]
     #[doc = include_str!("docs/metrics.md")]
     pub mod metrics {}
 
+    #[doc = "[change]: crate::docs::guarantees#changing-the-window-the-mode-or-the-id-rule"]
+    #[doc = "[metrics]: crate::docs::metrics"]
+    #[doc = ""]
     #[doc = include_str!("docs/operations.md")]
     pub mod operations {}
 
+    #[doc = "[forget]: crate::docs::operations#redis-may-forget"]
+    #[doc = "[older]: crate::docs::operations#records-are-older-than-the-window"]
+    #[doc = ""]
     #[doc = include_str!("docs/why_twice.md")]
     pub mod why_twice {}
 
+    #[doc = "[why]: crate::docs::why_twice"]
+    #[doc = ""]
     #[doc = include_str!("docs/migration.md")]
     pub mod migration {}
 }
