@@ -26,6 +26,12 @@ struct Meta {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Written(Option<u64>);
 
+impl Written {
+    pub(super) fn new(number: Option<u64>) -> Self {
+        Self(number)
+    }
+}
+
 /// Which version wrote it; all that has to stay readable.
 #[derive(Deserialize)]
 struct Format {
@@ -90,7 +96,7 @@ pub(super) fn judge(layout: &Layout, agreement: &Agreement, [set, get]: [Reply; 
         differences.push(format!("group count is {} there and {GROUPS} here", theirs.groups));
     }
     match differences.is_empty() {
-        true => Ok(Written(theirs.written)),
+        true => Ok(Written::new(theirs.written)),
         false => Err(OpenError::Disagreement { namespace, differences }),
     }
 }

@@ -33,6 +33,7 @@ mod give_back;
 mod groups;
 mod holding;
 mod layout;
+mod loss;
 mod meta;
 mod probe;
 mod scripts;
@@ -57,8 +58,8 @@ use self::layout::Layout;
 pub use self::probe::Probe;
 use self::slices::{Expiries, Reader};
 use super::{
-    Agreement, Answers, Claim, ClaimOutcome, Completion, CompletionOutcome, Finding, Lease, LeaseTerms, OpenError,
-    Release, ReleaseOutcome, RenewOutcome, Severity, State, Store, StoreHealth,
+    Agreement, Answers, Claim, ClaimOutcome, Completion, CompletionOutcome, Lease, LeaseTerms, OpenError, Release,
+    ReleaseOutcome, RenewOutcome, State, Store, StoreHealth,
 };
 use crate::id::{Fingerprint, Namespace};
 
@@ -69,18 +70,6 @@ const CHUNK: usize = 1000;
 /// How many chunks of one batch are under way at once: enough to keep Redis busy while answers travel, few enough
 /// that the last one's time limit is not spent waiting for the others.
 const CHUNKS_UNDER_WAY: usize = 4;
-
-/// The finding that what the namespace agreed on was gone.
-const RECORDS_LOST: &str = "records_lost";
-const LOST: &str = "find out who emptied it, restarted it without a log on disk, or put another server in its place; turn on \
-                    appendonly yes";
-
-fn said_of_lost(namespace: &Namespace) -> String {
-    format!(
-        "it lost what it remembered of the namespace {namespace}: messages handled before come through once more when they \
-         are sent again"
-    )
-}
 
 /// Remembers in Redis, for all workers of one namespace.
 ///
@@ -133,11 +122,7 @@ impl RedisStore {
         let mut health = self.inner.link.health();
         // For as long as something may come again that was remembered then.
         if self.inner.reader.lost_for().is_some_and(|lost| lost < self.inner.terms.window) {
-            let says = said_of_lost(self.namespace());
-            let address = self.inner.link.address().to_string();
-            health
-                .findings
-                .insert(0, Finding { severity: Severity::Error, name: RECORDS_LOST, address, says, remedy: LOST });
+            health.findings.insert(0, loss::finding(self.namespace(), self.inner.link.address()));
         }
         health
     }

@@ -28,6 +28,7 @@ mod expiry;
 mod known;
 mod plan;
 mod reader;
+mod replies;
 mod shard;
 mod sizing;
 #[cfg(test)]
@@ -37,5 +38,6 @@ pub(super) use calendar::{Calendar, SHORTEST_WINDOW};
 pub(super) use expiry::Expiries;
 pub(super) use known::{Known, Lookups};
 pub(super) use plan::Generation;
-pub(super) use reader::{Reader, read_time};
+pub(super) use reader::Reader;
+pub(super) use replies::read_time;
 pub(super) use shard::{Shard, member};

@@ -4,18 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use redis::Value;
 use tokio::time::Instant;
 
 use super::calendar::Calendar;
 use super::known::Known;
 use super::plan::{Generation, Plan};
+use super::replies::{read_count, read_limit, read_plan, read_time};
 use super::sizing::{Fill, Sizing};
-use crate::store::redis::batch::{Batch, Reply};
+use crate::store::redis::batch::Batch;
 use crate::store::redis::layout::{GROUPS, Group};
+use crate::store::redis::loss::{self, Loss};
 use crate::store::redis::meta::Written;
 use crate::store::redis::scripts::{self, Call};
-use crate::store::redis::{DoneMode, Inner, RECORDS_LOST, faults, meta, said_of_lost};
+use crate::store::redis::{DoneMode, Inner, faults, meta};
 use crate::store::{Agreement, Cause, StoreError};
 
 /// How often a reading that came too late, or over a connection that was replaced meanwhile, is repeated at once.
@@ -43,10 +44,7 @@ struct State {
     sample: Option<Sample>,
     /// When the agreement was last given its time to live.
     kept_at: Option<Instant>,
-    /// Which writing of it was found last, and when.
-    written: Option<(Written, Instant)>,
-    /// When another writing was found in its place.
-    lost_at: Option<Instant>,
+    loss: Loss,
     readings: u64,
     /// Which reading failed last, and why.
     failed: Option<(u64, StoreError)>,
@@ -86,8 +84,7 @@ impl Reader {
             limit: USUAL_LIMIT,
             sample: None,
             kept_at: None,
-            written: None,
-            lost_at: None,
+            loss: Loss::default(),
             readings: 0,
             failed: None,
         };
@@ -99,25 +96,18 @@ impl Reader {
         let mut state = self.state.lock();
         state.agreement = Some(agreement);
         state.known = None;
-        state.written = Some((written, Instant::now()));
+        state.loss.opened(written, Instant::now());
     }
 
     /// Takes down which writing of the agreement stands there; returns whether the one before it was lost.
-    ///
-    /// It is given its time to live again each eighth of that: where it was seen within half of it, it did not run out.
     fn saw(&self, written: Written) -> bool {
-        let mut state = self.state.lock();
-        let now = Instant::now();
-        let lives = Duration::from_millis(self.kept_for() / 2);
-        let lost = state.written.is_some_and(|(before, at)| before != written && at.elapsed() < lives);
-        state.written = Some((written, now));
-        state.lost_at = if lost { Some(now) } else { state.lost_at };
-        lost
+        let kept_for = Duration::from_millis(self.kept_for());
+        self.state.lock().loss.saw(written, Instant::now(), kept_for)
     }
 
     /// How long ago it was found that Redis had lost what it remembered.
     pub(in super::super) fn lost_for(&self) -> Option<Duration> {
-        self.state.lock().lost_at.map(|at| at.elapsed())
+        self.state.lock().loss.since().map(|at| at.elapsed())
     }
 
     /// How long what the namespace agreed on is kept, in milliseconds.
@@ -234,8 +224,7 @@ impl Inner {
         if let Some(agreement) = &agreement {
             let written = meta::judge(&self.layout, agreement, [next(), next()]).map_err(meta::refusal)?;
             if reader.saw(written) {
-                let namespace = self.layout.namespace();
-                tracing::error!(%namespace, finding = RECORDS_LOST, "Redis: {}", said_of_lost(namespace));
+                loss::log(self.layout.namespace());
             }
         }
         if keeps {
@@ -364,54 +353,5 @@ impl Inner {
     fn scard(&self, generation: Generation, group: u32) -> redis::Cmd {
         let shard = super::Shard::sample(generation, group);
         redis::cmd("SCARD").arg(self.layout.set(Group::nth(group), &shard)).take()
-    }
-}
-
-/// Seconds and microseconds, as milliseconds.
-pub(in crate::store::redis) fn read_time(reply: &Value) -> Option<u64> {
-    let Value::Array(parts) = reply else { return None };
-    let [seconds, micros] = parts.as_slice() else { return None };
-    Some(number(seconds)? * 1000 + number(micros)? / 1000)
-}
-
-fn number(value: &Value) -> Option<u64> {
-    match value {
-        Value::BulkString(text) => std::str::from_utf8(text).ok()?.parse().ok(),
-        Value::Int(number) => u64::try_from(*number).ok(),
-        _ => None,
-    }
-}
-
-/// The fields of the plan's key: `<slice>:<shards>` → from when on it is written to.
-fn read_plan(reply: &Value) -> Option<Plan> {
-    let generation = |(field, from): (&Value, &Value)| {
-        let Value::BulkString(field) = field else { return None };
-        let (slice, shards) = std::str::from_utf8(field).ok()?.split_once(':')?;
-        let shards = shards.parse().ok().filter(|shards| *shards > 0)?;
-        Some(Generation { slice: slice.parse().ok()?, shards, from: number(from)? })
-    };
-    match reply {
-        Value::Array(parts) if parts.len() % 2 == 0 => {
-            parts.chunks_exact(2).map(|pair| generation((&pair[0], &pair[1]))).collect()
-        }
-        Value::Map(pairs) => pairs.iter().map(|(field, from)| generation((field, from))).collect(),
-        _ => None,
-    }
-}
-
-/// What `CONFIG GET` tells, where it is allowed.
-fn read_limit(reply: Reply) -> Option<u32> {
-    match reply.ok()? {
-        Value::Array(pair) => number(pair.get(1)?)?.try_into().ok(),
-        Value::Map(pairs) => number(&pairs.first()?.1)?.try_into().ok(),
-        _ => None,
-    }
-}
-
-/// The members of a set. One that cannot be asked now counts as empty: samples only decide on sizes.
-fn read_count(reply: Reply) -> f64 {
-    match reply {
-        Ok(Value::Int(count)) => count as f64,
-        _ => 0.0,
     }
 }

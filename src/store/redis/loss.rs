@@ -1,0 +1,81 @@
+//! Whether Redis has lost what it remembered.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::meta::Written;
+use crate::id::Namespace;
+use crate::store::{Finding, Severity};
+
+const NAME: &str = "records_lost";
+const REMEDY: &str = "find out who emptied it, restarted it without a log on disk, or put another server in its place; turn \
+                      on appendonly yes";
+
+/// Which writing of the agreement was found, and whether another one ever stood in its place.
+#[derive(Debug, Default)]
+pub(super) struct Loss {
+    found: Option<(Written, Instant)>,
+    at: Option<Instant>,
+}
+
+impl Loss {
+    /// The namespace was opened: what stood there before is not known.
+    pub(super) fn opened(&mut self, written: Written, now: Instant) {
+        self.found = Some((written, now));
+    }
+
+    /// Takes down which one stands there; returns whether the one before it was lost.
+    ///
+    /// While the store is in use, each eighth of `kept_for` it is given that time to live: where it was seen within half of
+    /// it, it did not run out. What ran out with it is no loss, for nothing outlives it.
+    pub(super) fn saw(&mut self, written: Written, now: Instant, kept_for: Duration) -> bool {
+        let lost = self.found.is_some_and(|(before, at)| before != written && now - at < kept_for / 2);
+        self.found = Some((written, now));
+        self.at = if lost { Some(now) } else { self.at };
+        lost
+    }
+
+    /// When it was last found so.
+    pub(super) fn since(&self) -> Option<Instant> {
+        self.at
+    }
+}
+
+fn says(namespace: &Namespace) -> String {
+    format!(
+        "it lost what it remembered of the namespace {namespace}: messages handled before come through once more when they \
+         are sent again"
+    )
+}
+
+pub(super) fn log(namespace: &Namespace) {
+    tracing::error!(%namespace, finding = NAME, remedy = REMEDY, "Redis: {}", says(namespace));
+}
+
+pub(super) fn finding(namespace: &Namespace, address: &str) -> Finding {
+    let (name, address, says) = (NAME, address.to_owned(), says(namespace));
+    Finding { severity: Severity::Error, name, address, says, remedy: REMEDY }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::FINDINGS;
+
+    #[test]
+    fn another_writing_is_a_loss_unless_the_first_ran_out() {
+        let (start, kept_for) = (Instant::now(), Duration::from_secs(80));
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let [none, first, second, third] = [None, Some(1), Some(2), Some(3)].map(Written::new);
+        let mut loss = Loss::default();
+        assert!(!loss.saw(none, at(0), kept_for), "nothing was known before");
+        assert!(loss.saw(first, at(1), kept_for), "written by another version, and then by this one");
+        assert!(!loss.saw(first, at(30), kept_for) && loss.since() == Some(at(1)));
+        assert!(loss.saw(second, at(69), kept_for) && loss.since() == Some(at(69)));
+        assert!(!loss.saw(third, at(109), kept_for), "it may have run out meanwhile");
+        loss.opened(first, at(110));
+        assert!(!loss.saw(first, at(111), kept_for) && loss.since() == Some(at(69)));
+        assert!(FINDINGS.contains(&NAME));
+    }
+}
