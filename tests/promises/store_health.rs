@@ -121,6 +121,20 @@ async fn everybody_is_told_that_records_were_lost() {
 }
 
 #[tokio::test]
+async fn an_agreement_that_was_about_to_run_out_is_no_loss() {
+    let server = RedisServer::start_with(&SAVES);
+    let mut redis = raw(&server).await;
+    drop(opened(&server.url()).await);
+    // Nobody has worked for so long that it has little time left when somebody comes.
+    let meta = format!("hapax:1:{{{NAMESPACE}}}:meta");
+    cli::<()>(&mut redis, &["PEXPIRE", &meta, "2000"]).await;
+    let store = opened(&server.url()).await;
+    assert!(cli::<i64>(&mut redis, &["PTTL", &meta]).await > 2000, "opening keeps it");
+    store.inspect(vec![crate::conformance::id(1)]).await;
+    assert_eq!(findings(&store), [""; 0]);
+}
+
+#[tokio::test]
 async fn snapshots_that_are_turned_off_are_missed() {
     let server = RedisServer::start_with(&["--save", "3600 1"]);
     let mut redis = raw(&server).await;

@@ -20,7 +20,7 @@ pub(super) struct Loss {
 }
 
 impl Loss {
-    /// The namespace was opened: what stood there before is not known.
+    /// The namespace was opened, and this given its time to live: what stood there before is not known.
     pub(super) fn opened(&mut self, written: Written, now: Instant) {
         self.found = Some((written, now));
     }

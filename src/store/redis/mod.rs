@@ -153,6 +153,12 @@ impl Inner {
         let replies = <[Reply; 2]>::try_from(self.link.ask(batch).await);
         let replies = replies.map_err(|_| faults::of_misfit("SET and GET"))?;
         let written = meta::judge(&self.layout, agreement, replies)?;
+        // Not before: who disagrees must not keep it alive. It may have had little time left, and who finds another one in
+        // its place later takes that for a loss.
+        let mut batch = Batch::with_capacity(1);
+        meta::keep(&mut batch, &self.layout, self.reader.kept_for());
+        let kept = self.link.ask(batch).await.pop().unwrap_or_else(|| Err(faults::of_misfit("PEXPIRE").into()));
+        faults::read("PEXPIRE", kept, |_| Some(()))?;
         self.reader.agree_on(agreement.clone(), written);
         Ok(())
     }

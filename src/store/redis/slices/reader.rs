@@ -91,12 +91,14 @@ impl Reader {
         Self { calendar, expected, state: Mutex::new(state), gate: Arc::default() }
     }
 
-    /// What every reading has to find from now on. Nothing is known until it was found.
+    /// What every reading has to find from now on, and was just given its time to live. Nothing is known until it was found.
     pub(in super::super) fn agree_on(&self, agreement: Agreement, written: Written) {
         let mut state = self.state.lock();
         state.agreement = Some(agreement);
         state.known = None;
-        state.loss.opened(written, Instant::now());
+        let now = Instant::now();
+        state.kept_at = Some(now);
+        state.loss.opened(written, now);
     }
 
     /// Takes down which writing of the agreement stands there; returns whether the one before it was lost.
