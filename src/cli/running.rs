@@ -16,7 +16,8 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
 use crate::error::Problem;
 use crate::sidecar::listen::ListenSettings;
-use crate::sidecar::{Settings, TokenSource};
+use crate::sidecar::push::bearer;
+use crate::sidecar::{Secret, Settings, TokenSource};
 
 /// How long an answer may take. The process is on the same machine, and takes 2 s at most to ask its consumer.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -196,18 +197,16 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 
 /// The token, as callers present it.
 fn authorization(source: &TokenSource) -> Result<HeaderValue> {
-    let (setting, token) = match source {
-        TokenSource::Given(token) => ("HAPAX_TOKEN", token.expose().to_owned()),
+    let value = match source {
+        TokenSource::Given(token) => bearer(token).map_err(|problem| Problem::new("HAPAX_TOKEN", problem)),
         TokenSource::File(path) => {
-            let setting = "HAPAX_TOKEN_FILE";
-            let unreadable = |error: io::Error| Problem::new(setting, format!("cannot be read: {}", error.kind()));
-            (setting, std::fs::read_to_string(path).map_err(unreadable)?)
+            let problem = |problem: String| Problem::new("HAPAX_TOKEN_FILE", problem);
+            let read = std::fs::read_to_string(path);
+            let text = read.map_err(|error| problem(format!("the file cannot be read: {}", error.kind())))?;
+            bearer(&Secret::new(text)).map_err(|wrong| problem(wrong.to_owned()))
         }
     };
-    let value = HeaderValue::from_str(&format!("Bearer {}", token.trim()));
-    let mut value = value.map_err(|_| Problem::new(setting, "holds characters that cannot stand in a header"))?;
-    value.set_sensitive(true);
-    Ok(value)
+    Ok(value?)
 }
 
 #[cfg(test)]

@@ -114,6 +114,10 @@ pub struct Finding {
     pub remedy: &'static str,
 }
 
+/// What to do where a restart forgets.
+pub(crate) const KEEP_A_LOG: &str =
+    "turn on appendonly yes (with appendfsync everysec about the last second is at risk)";
+
 /// The names of all findings.
 pub const FINDINGS: [&str; 7] =
     ["unreachable", "records_lost", "eviction_policy", "evicting", "evicted", "no_persistence", "persistence_fails"];
@@ -192,7 +196,7 @@ impl NodeHealth {
                 "it keeps nothing on disk: a restart forgets what was handled, and those effects are repeated when their \
                  records come again"
                     .to_owned(),
-                "turn on appendonly yes (with appendfsync everysec about the last second is at risk)",
+                KEEP_A_LOG,
             );
         }
         if !succeeds {

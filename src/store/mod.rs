@@ -44,6 +44,8 @@ pub use self::redis::{DoneMode, Estimate, Probe, RedisStore, RedisStoreBuilder};
 pub use cache::{Cached, DoneCache};
 pub use details::{DoneRecord, MessageDetails, PayloadHash};
 pub use error::{Cause, OpenError, StoreError};
+#[cfg(feature = "sidecar")]
+pub(crate) use health::KEEP_A_LOG;
 pub use health::{Breaker, FINDINGS, Finding, NodeHealth, Persistence, Server, Severity, StoreHealth};
 pub use memory::MemoryStore;
 pub use settings::{Agreement, LeaseTerms, SettingsError};

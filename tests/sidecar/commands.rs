@@ -235,3 +235,12 @@ async fn a_running_hapax_is_asked_paused_and_resumed() {
     let (code, _, err) = hapax(&["pause"], &settings).await;
     assert_eq!(code, 69, "nobody listens: {err}");
 }
+
+#[test]
+fn whoever_stops_reading_is_told_of_no_error() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hapax"));
+    let output = command.args(["config", "--markdown"]).env_clear().stdout(writer).output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap()), (Some(0), String::new()));
+}

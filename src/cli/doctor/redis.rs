@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::finding::Finding;
-use crate::store::{Estimate, OpenError, Probe, Server, Severity, StoreHealth};
+use crate::store::{Estimate, KEEP_A_LOG, OpenError, Probe, Severity, StoreHealth};
 
 /// From which share of its memory on a server is nearly full.
 const NEARLY_FULL: f64 = 0.8;
@@ -53,16 +53,19 @@ pub(super) fn judge(health: &StoreHealth, probe: &Probe, estimate: Option<&Estim
                 "give it more memory, or choose a shorter HAPAX_WINDOW",
             ));
         }
-    }
-    let without_log = |server: &Server| !server.persistence.log && server.persistence.snapshots != Some(false);
-    if health.nodes.iter().filter_map(|node| node.server.as_ref()).any(without_log) {
-        findings.push(Finding::warning(
-            "redis",
-            "snapshots_only",
-            "it writes no log: a crash forgets what was handled since its last snapshot, and those effects are repeated when \
-             their records come again",
-            "turn on appendonly yes (with appendfsync everysec about the last second is at risk)",
-        ));
+        // Where it keeps nothing at all, that is a finding of the store's own.
+        if !server.persistence.log && server.persistence.snapshots != Some(false) {
+            findings.push(Finding::warning(
+                "redis",
+                "snapshots_only",
+                format!(
+                    "{}: it writes no log: a crash forgets what was handled since its last snapshot, and those effects are \
+                     repeated when their records come again",
+                    node.address
+                ),
+                KEEP_A_LOG,
+            ));
+        }
     }
     findings.push(clock(probe));
     match &probe.agrees {

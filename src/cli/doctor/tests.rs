@@ -7,7 +7,7 @@ use super::finding::{Finding, Severity};
 use super::kafka::{self, Plan, Role};
 use super::redis;
 use crate::kafka::{PartitionSurvey, Survey, TopicSurvey};
-use crate::store::{Estimate, OpenError, Probe, StoreHealth};
+use crate::store::{Estimate, NodeHealth, OpenError, Persistence, Probe, Server, StoreHealth};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -139,6 +139,21 @@ fn clocks_and_settings_that_differ_are_found() {
     assert_eq!(probe(61_000, None), [(Severity::Warning, "clock")]);
     let other = OpenError::Disagreement { namespace: "billing".to_owned(), differences: vec!["window".to_owned()] };
     assert_eq!(probe(0, Some(Err(other))), [(Severity::Error, "namespace")]);
+}
+
+#[test]
+fn a_redis_that_writes_no_log_is_found_once() {
+    let kept = |log, snapshots| {
+        let persistence = Persistence { log, snapshots, succeeds: true };
+        let server = Server { eviction_policy: "noeviction".to_owned(), persistence, ..Server::default() };
+        let health = StoreHealth::of_nodes("redis", vec![NodeHealth { server: Some(server), ..NodeHealth::default() }]);
+        worse(redis::judge(&health, &Probe { clock_ahead_ms: 0, clock_error: Duration::ZERO, agrees: None }, None))
+    };
+    assert_eq!(kept(true, Some(true)), []);
+    assert_eq!(kept(true, Some(false)), []);
+    assert_eq!(kept(false, Some(true)), [(Severity::Warning, "snapshots_only")]);
+    assert_eq!(kept(false, None), [(Severity::Warning, "snapshots_only")]);
+    assert_eq!(kept(false, Some(false)), [(Severity::Warning, "no_persistence")]);
 }
 
 #[test]

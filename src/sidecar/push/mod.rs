@@ -77,4 +77,5 @@ pub(in crate::sidecar) use headers::is_reserved as is_reserved_header;
 pub use push::Push;
 pub use settings::{PushFormat, PushProtocol, PushSettings};
 pub use state::TargetState;
+pub(crate) use token::bearer;
 pub use verdict::Verdict;

@@ -1,9 +1,9 @@
 //! Events in CloudEvents' JSON format.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use std::io::Write;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 
 use super::event::{Attributes, Content, starts_with};

@@ -98,7 +98,8 @@ async fn read(path: &Path) -> Result<HeaderValue, String> {
     bearer(&Secret::new(text)).map_err(str::to_owned)
 }
 
-fn bearer(token: &Secret) -> Result<HeaderValue, &'static str> {
+/// The token as the value of `Authorization`.
+pub(crate) fn bearer(token: &Secret) -> Result<HeaderValue, &'static str> {
     let token = token.expose().trim();
     if token.is_empty() {
         return Err("the token is empty");
