@@ -1,0 +1,3 @@
+//! What the checker must accept, and what it must reject, and why.
+
+mod format;
