@@ -55,6 +55,8 @@
 //! | `sidecar` | the binary `hapax`; includes both | |
 //!
 //! All three are on by default. Without them the crate builds neither librdkafka nor a Redis client.
+//!
+//! A fourth, `failpoints`, is for the project's own chaos tests: the process can be made to kill itself. Never turn it on.
 
 #[cfg(feature = "sidecar")]
 pub mod cli;
@@ -64,6 +66,7 @@ pub mod dedup;
 pub mod engine;
 #[cfg(feature = "kafka")]
 pub mod error;
+mod failpoint;
 pub mod id;
 #[cfg(feature = "kafka")]
 pub mod kafka;

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::handler::{Attempt, BatchHandler, Failure, Handler};
 use super::inline::Pace;
 use crate::engine::{HandlerFailure, Start, WorkId};
+use crate::failpoint::{self, Point};
 use crate::id::Fingerprint;
 use crate::observe::FailureKind;
 use crate::record::{Origin, Record};
@@ -156,7 +157,12 @@ impl<C: Call> Calls<C> {
             (Arc::clone(&self.handler), self.limit, Arc::clone(&self.log), record.origin());
         // All that is the user's runs inside, the drop of a handler that took too long included: a task that panicked
         // could not tell which record it was, and its partition would stand still without a word.
-        let call = async move { timeout(limit, handler.call_one(record, attempt)).await };
+        let call = async move {
+            failpoint::pass(Point::BeforeHandler);
+            let answer = timeout(limit, handler.call_one(record, attempt)).await;
+            failpoint::pass(Point::AfterHandler);
+            answer
+        };
         let mut call = Box::pin(AssertUnwindSafe(call).catch_unwind());
         let read = move |answer: Result<Result<Result<(), Failure>, _>, _>| {
             let answer = match answer {
@@ -189,7 +195,12 @@ impl<C: Call> Calls<C> {
         }
         let (handler, limit, log) = (Arc::clone(&self.handler), self.limit, Arc::clone(&self.log));
         self.tasks.spawn(async move {
-            let answers = AssertUnwindSafe(async { timeout(limit, handler.call(records)).await });
+            let answers = AssertUnwindSafe(async {
+                failpoint::pass(Point::BeforeHandler);
+                let answers = timeout(limit, handler.call(records)).await;
+                failpoint::pass(Point::AfterHandler);
+                answers
+            });
             let (mut answers, missing): (_, fn(Duration) -> Failure) = match answers.catch_unwind().await {
                 Ok(Ok(answers)) => (answers.into_iter(), |_| no_answer()),
                 Ok(Err(_elapsed)) => (Vec::new().into_iter(), timed_out),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::task::JoinError;
 
 use crate::engine::{Destination, Event, WorkId};
+use crate::failpoint::{self, Point};
 use crate::observe::FailureKind;
 use crate::record::Record;
 
@@ -27,11 +28,15 @@ impl<C: Call> Driver<C> {
     pub(super) fn copied(&mut self, copied: Result<(WorkId, Result<(), String>), JoinError>) {
         // Nobody aborts one before the end, and there is nothing in it that panics.
         let Ok((work, result)) = copied else { return };
+        if result.is_ok() {
+            failpoint::pass(Point::AfterCopy);
+        }
         self.step(Event::Published { work, result });
     }
 
     /// Sends a copy of a record to another topic.
     pub(super) fn publish(&mut self, work: WorkId, record: &Record, to: &Destination, attempts: u32) {
+        failpoint::pass(Point::BeforeCopy);
         let said = self.said.get(&work).map(|said| &**said);
         let copy = self.parts.topics.copy(record, to, attempts, said, retry::wall_clock());
         let publisher = self.parts.publisher.clone();

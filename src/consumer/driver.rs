@@ -15,10 +15,11 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::dedup::{Answered, Batches};
 use crate::engine::{Action, Assignment, Engine, Event, WorkId};
 use crate::error::RunError;
+use crate::failpoint::{self, Planted, Point};
 use crate::id::Identifier;
 use crate::kafka::{Batch, Publisher, Source, SourceError, SourceEvent, SourceEvents};
 use crate::observe::Observer;
-use crate::store::{DoneCache, Store, StoreHealth, Token};
+use crate::store::{ClaimOutcome, Completion, CompletionOutcome, DoneCache, Store, StoreHealth, Token};
 
 use super::age::Age;
 use super::calls::{Answer, Call, Calls, Ended};
@@ -33,6 +34,9 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long an end at once waits for what was claimed to be given back, and again for the last commits and the group.
 const MOMENT: Duration = Duration::from_millis(500);
+
+/// How late a completion is that is planted to be late.
+const LATE: Duration = Duration::from_secs(3);
 
 /// What the driver needs beside the source and the handler.
 #[derive(Debug)]
@@ -271,9 +275,15 @@ impl<C: Call> Driver<C> {
         match answered {
             Answered::Claims(answers) => answers.into_iter().for_each(|(tag, result)| {
                 let Tag { work, token, sent_at } = tag;
+                if let Ok(ClaimOutcome::Claimed { .. }) = result {
+                    failpoint::pass(Point::AfterClaim);
+                }
                 self.step(Event::Claimed { work, token, sent_at, result });
             }),
             Answered::Completions(answers) => answers.into_iter().for_each(|(tag, result)| {
+                if result.is_ok() {
+                    failpoint::pass(Point::AfterComplete);
+                }
                 self.step(Event::Completed { work: tag.work, result });
             }),
             Answered::Renewals(answers) => answers.into_iter().for_each(|(tag, result)| {
@@ -316,10 +326,15 @@ impl<C: Call> Driver<C> {
     fn act(&mut self, action: Action, now: Duration) {
         match action {
             Action::Claim { work, claim } => {
+                failpoint::pass(Point::BeforeClaim);
                 let tag = Tag { work, token: claim.lease.token, sent_at: now };
                 self.batches.claims.push(tag, claim);
             }
             Action::Complete { work, completion } => {
+                failpoint::pass(Point::BeforeComplete);
+                if failpoint::planted(Planted::CommitBeforeComplete) {
+                    return self.complete_later(work, completion);
+                }
                 let tag = Tag { work, token: completion.lease.token, sent_at: now };
                 self.batches.complete(tag, completion);
             }
@@ -337,6 +352,16 @@ impl<C: Call> Driver<C> {
             Action::Finished => self.finished = true,
             source => self.for_source.push(source),
         }
+    }
+
+    /// The planted bug: the record settles at once, and its completion is sent seconds later.
+    fn complete_later(&mut self, work: WorkId, completion: Completion) {
+        let store = Arc::clone(&self.parts.store);
+        tokio::spawn(async move {
+            sleep(LATE).await;
+            store.complete(vec![completion]).await
+        });
+        self.step(Event::Completed { work, result: Ok(CompletionOutcome::Recorded) });
     }
 
     /// Hands over what the source is to do. Its thread takes commands also while nobody reads its events, so this waits

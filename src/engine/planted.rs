@@ -1,9 +1,12 @@
 //! Bugs for the simulation to find: what cannot fail proves nothing.
 //!
 //! Each is a mistake that this engine could have, or once had, behind a condition of one line where it would be made.
-//! `planted` is a constant outside of tests, so that a shipped engine has neither the field nor the branches.
+//! `planted` is a constant outside of tests, so that a shipped engine has neither the field nor the branches. The feature
+//! `failpoints` plants some of them in whole processes, for the chaos harness.
 
 use super::{Action, Engine, WorkId};
+#[cfg(not(test))]
+use crate::failpoint::{Planted, planted};
 use crate::store::{GivenBack, Release};
 
 /// A mistake in the engine. Those that a client of the store can make are the simulation's own.
@@ -42,11 +45,15 @@ pub(super) enum Bug {
 }
 
 impl Engine {
-    /// Whether a bug is planted: never.
+    /// Whether a bug is planted: never, but for those that the chaos harness asks for.
     #[cfg(not(test))]
     #[inline(always)]
-    pub(super) const fn planted(&self, _: Bug) -> bool {
-        false
+    pub(super) fn planted(&self, bug: Bug) -> bool {
+        match bug {
+            Bug::PastFailed => planted(Planted::PastFailed),
+            Bug::ByLastSuccess => planted(Planted::ByLastSuccess),
+            _ => false,
+        }
     }
 
     /// Whether a bug is planted.

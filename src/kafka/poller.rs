@@ -11,6 +11,7 @@ use rdkafka::message::BorrowedMessage;
 use tokio::time::Instant;
 
 use crate::engine::Assignment;
+use crate::failpoint::{self, Point};
 use crate::record::{Epoch, Offset, Record, TopicPartition};
 
 use super::commits::{Answer, Commits};
@@ -327,6 +328,7 @@ impl Poller {
         if offsets.is_empty() {
             return;
         }
+        failpoint::pass(Point::BeforeCommit);
         let mut list = TopicPartitionList::with_capacity(offsets.len());
         let mut sent = Ok(());
         for (partition, offset) in &offsets {
@@ -346,6 +348,7 @@ impl Poller {
                 self.tell_answers(answers);
             }
         }
+        failpoint::pass(Point::AfterCommit);
     }
 
     pub(super) fn tell_answers(&mut self, answers: impl IntoIterator<Item = Answer>) {

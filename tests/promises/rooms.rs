@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// The rooms of the library, from the top.
 const ROOMS: &[&str] = &[
+    "failpoint",
     "record",
     "id",
     "store",

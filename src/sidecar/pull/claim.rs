@@ -20,6 +20,7 @@ use super::items::{self, Answer, ClaimCall, Item, Wanted};
 use super::memory::Held;
 use super::state::{PullState, millis};
 use super::token;
+use crate::failpoint::{self, Point};
 use crate::observe::DuplicateBy;
 use crate::record::Offset;
 use crate::sidecar::listen::Problem;
@@ -130,6 +131,7 @@ impl Claiming {
         let mut open: Vec<usize> = (0..self.leases.len()).collect();
         let mut tries = 0;
         loop {
+            failpoint::pass(Point::BeforeClaim);
             let sent_at = Instant::now();
             let answers = self.state.store.claim(open.iter().map(|n| self.claim(*n)).collect()).await;
             for (n, answer) in open.iter().zip(answers) {
@@ -140,6 +142,9 @@ impl Claiming {
             }
             tries += 1;
             let claimed = found.iter().any(|found| matches!(found, Some(Ok(ClaimOutcome::Claimed { .. }))));
+            if claimed {
+                failpoint::pass(Point::AfterClaim);
+            }
             let mut next = call::pause(tries);
             open.retain(|n| match &found[*n] {
                 Some(Ok(ClaimOutcome::InFlight { remaining })) => {

@@ -19,6 +19,7 @@ use super::items::{self, Answer, Held as Wire, Item, ItemsCall};
 use super::memory::{Held, UNKNOWN_AGE};
 use super::renew::renewed;
 use super::state::PullState;
+use crate::failpoint::{self, Point};
 use crate::sidecar::listen::Problem;
 use crate::store::{
     self, Cause, Completion, CompletionOutcome, Lease, MessageDetails, RenewOutcome, StoreError, Verdict,
@@ -128,7 +129,9 @@ impl Completing {
             };
             state.store.complete(due.iter().map(completion).collect())
         };
+        failpoint::pass(Point::BeforeComplete);
         let asked = call::ask_each(state, "complete", due, Instant::now() + ASKING, complete).await;
+        failpoint::pass(Point::AfterComplete);
         for (due, asked) in due.iter().zip(asked) {
             ends[due.n] = Some(match asked.answer {
                 Ok(outcome) => End::Completed(self.completed(due, outcome, asked.unsure)),

@@ -25,6 +25,7 @@ use super::layout::Group;
 use super::scripts::{self, Call};
 use super::slices::member;
 use super::{DoneMode, Inner, faults, value};
+use crate::failpoint::{Planted, planted};
 use crate::id::Fingerprint;
 use crate::store::{Answers, Claim, ClaimOutcome, DoneRecord, StoreError};
 
@@ -41,11 +42,41 @@ pub(super) async fn claim(inner: Arc<Inner>, claims: Vec<Claim>) -> Answers<Clai
     };
     let lookup = Lookup::by(inner.mode, &known);
     let answers = match inner.duplicates.are_most() {
+        _ if planted(Planted::LookUpFirst) => return look_up_first(&inner, lookup, claims).await,
         true => claim_the_rest(&inner, &lookup, claims).await,
         false => claim_all(&inner, lookup, claims).await,
     };
     let done = answers.iter().filter(|answer| matches!(answer, Ok(ClaimOutcome::Done { .. }))).count();
     inner.duplicates.note(done, answers.len());
+    answers
+}
+
+/// The planted bug: a lease is taken after the look-up, and nothing is looked up any more.
+async fn look_up_first(inner: &Arc<Inner>, lookup: Lookup, claims: Vec<Claim>) -> Answers<ClaimOutcome> {
+    let found = inner.find(&lookup, claims.iter().map(|claim| &claim.lease.fingerprint)).await;
+    // A round trip as long as one over a busy network.
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    let mut batch = Batch::with_capacity(claims.len());
+    for Claim { lease, origin, .. } in &claims {
+        let mut set = redis::cmd("SET");
+        set.arg(inner.layout.lease(&lease.fingerprint)).arg(value::lease(&lease.token, inner.grace_ms(), origin));
+        batch.push(Group::of(&lease.fingerprint), set.arg("NX").arg("PX").arg(inner.holds_ms()).to_owned());
+    }
+    let taken = inner.link.ask(batch).await;
+    let calls: Vec<Call> =
+        claims.iter().map(|claim| inner.rare_claim(&lookup, claim, inner.holds_ms(), inner.grace_ms())).collect();
+    let mut rare = scripts::run(&inner.link, inner.claim_script(), &calls).await.into_iter();
+    let mut answers = Vec::with_capacity(claims.len());
+    for ((claim, found), taken) in claims.iter().zip(found).zip(taken) {
+        let rare = rare.next().unwrap_or_else(|| Err(faults::of_misfit("a claim").into()));
+        answers.push(match (found, taken) {
+            (Ok(Found::Done(first)), _) => Ok(done(first.as_deref(), claim)),
+            (Ok(_), Ok(Value::Okay)) => Ok(ClaimOutcome::Claimed { attempts: 0, suspect: false }),
+            (Ok(_), Ok(_)) => inner.read_claim(claim, rare),
+            (Ok(_), Err(fault)) => Err(fault.error),
+            (Err(error), _) => Err(error),
+        });
+    }
     answers
 }
 

@@ -7,6 +7,7 @@ use redis::Value;
 use super::layout::Group;
 use super::scripts::{self, Call, Script};
 use super::{Inner, faults};
+use crate::failpoint::{Planted, planted};
 use crate::store::{Answers, GivenBack, Lease, Release, ReleaseOutcome, RenewOutcome};
 
 pub(super) async fn renew(inner: Arc<Inner>, leases: Vec<Lease>) -> Answers<RenewOutcome> {
@@ -25,7 +26,8 @@ pub(super) async fn release(inner: Arc<Inner>, releases: Vec<Release>) -> Answer
         inner.by_token(&release.lease, [left, grace.clone()])
     };
     let calls: Vec<Call> = releases.iter().map(call).collect();
-    inner.if_held(&scripts::RELEASE, &calls, ReleaseOutcome::Released, ReleaseOutcome::NotHeld).await
+    let script = if planted(Planted::StaleRelease) { &scripts::RELEASE_ANY } else { &scripts::RELEASE };
+    inner.if_held(script, &calls, ReleaseOutcome::Released, ReleaseOutcome::NotHeld).await
 }
 
 impl Inner {

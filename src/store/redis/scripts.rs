@@ -196,6 +196,10 @@ return 1",
     )
 });
 
+/// A planted bug: [`RELEASE`] without its comparison of tokens.
+pub(super) static RELEASE_ANY: LazyLock<Script> =
+    LazyLock::new(|| Script::new("#!lua flags=allow-oom\nreturn redis.call('DEL', KEYS[1])"));
+
 /// `KEYS` leases · `ARGV` their tokens, in the same order. Deletes those that the tokens hold, and answers nothing:
 /// what a claim took before it found the ID done.
 pub(super) static GIVE_BACK: LazyLock<Script> = LazyLock::new(|| {
