@@ -46,8 +46,8 @@ pub enum Target {
     Broker(String),
     /// A Redis server, by its name.
     Store(String),
-    /// A proxy between two parties, by its name.
-    Proxy(String),
+    /// The connections of one worker, or of all (`None`), to the servers that the kind of fault names.
+    Link { worker: Option<String> },
 }
 
 /// What a fault does.
