@@ -1,3 +1,7 @@
 //! What the checker must accept, and what it must reject, and why.
 
+mod accepted;
+mod evidence;
 mod format;
+mod rejected;
+mod story;
