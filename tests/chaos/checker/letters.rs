@@ -1,9 +1,9 @@
 //! I10: what cannot be handled becomes a dead letter, after the attempts that it has; what can be does not.
 
-use crate::history::{Nature, Outcome, Role, What};
+use crate::history::{Fault, FaultKind, Nature, Outcome, Role, What};
 
 use super::excuse;
-use super::past::{Letter, NEVER, Past, Try};
+use super::past::{Letter, NEVER, Past, Try, span};
 use super::verdict::Verdict;
 
 /// How many attempts a nature needs, and whether it ends as a dead letter.
@@ -104,24 +104,23 @@ struct Used {
 
 fn used(past: &Past, id: u32, before: u64, suspects: &[(u32, u64)]) -> Used {
     let attempts = past.attempts(id).iter().filter(|each| each.seen() <= before);
-    let (mut failed, mut cut_off) = (0, 0);
+    let (mut failed_ones, mut cut_off) = (0, 0);
     for attempt in attempts {
         match attempt.outcome {
-            Some(Outcome::Retryable | Outcome::Panicked | Outcome::Fatal) => failed += 1,
-            Some(Outcome::Dropped) => failed += 1,
             None => cut_off += 1,
-            Some(Outcome::Ok | Outcome::Skip | Outcome::Unavailable) => {}
+            Some(_) => failed_ones += u32::from(failed(attempt)),
         }
     }
     let taken_over = suspects.iter().filter(|(_, at)| *at <= before).count();
-    Used { failed, cut_off: cut_off.max(u32::try_from(taken_over).unwrap_or(u32::MAX)) }
+    Used { failed: failed_ones, cut_off: cut_off.max(u32::try_from(taken_over).unwrap_or(u32::MAX)) }
 }
 
 /// A dead letter that had to be: neither too early nor too late.
 ///
-/// Too early: fewer attempts failed or were cut off by a crash than it has. Too late: more attempts failed than it has, and
-/// one for each crash, and one more (hapax does not count the first start of a suspect); unless the store lost the
-/// count, or it forgot it after the grace.
+/// Too early: fewer attempts failed or were cut off by a crash than it has. Too late: more attempts failed in a row than it
+/// has and one more (hapax does not count the start with which a suspect is taken over). A row ends where a fault may have
+/// kept a process from giving the ID back with its count: failures are counted in the process, and stored when it gives
+/// the ID back.
 fn judge_attempts(past: &Past, letter: &Letter, needed: u32, suspects: &[(u32, u64)], verdict: &mut Verdict) {
     let Used { failed, cut_off } = used(past, letter.id, last_attempt(letter), suspects);
     if failed + cut_off < needed {
@@ -134,17 +133,44 @@ fn judge_attempts(past: &Past, letter: &Letter, needed: u32, suspects: &[(u32, u
             )
         });
     }
-    let attempts = past.attempts(letter.id);
-    let forgotten = past.faults.losses().next().is_some()
-        || attempts.windows(2).any(|pair| pair[1].seen().saturating_sub(pair[0].seen()) >= past.run.grace_ms * 1_000);
-    if needed > 0 && failed > needed + cut_off + 1 && !forgotten {
+    let row = longest_row(past, past.attempts(letter.id));
+    if needed > 0 && row > needed + 1 {
         verdict.violate(letter.at, || {
             format!(
-                "{} had {failed} failed attempts before its dead letter, and {cut_off} that were cut off; it has {needed}",
+                "{} failed {row} times in a row before its dead letter; it has {needed} attempts",
                 name(past, letter.id)
             )
         });
     }
+}
+
+/// How often an ID failed before its count was forgotten or it became a dead letter.
+fn longest_row(past: &Past, attempts: &[Try]) -> u32 {
+    let (mut longest, mut row) = (0, 0);
+    let mut before: Option<&Try> = None;
+    for attempt in attempts {
+        if before.is_some_and(|before| may_forget(past, before, attempt)) {
+            row = 0;
+        }
+        row += u32::from(failed(attempt));
+        longest = longest.max(row);
+        before = Some(attempt);
+    }
+    longest
+}
+
+/// Whether the count of failures may have been forgotten between two attempts: in another life after a fault of the first
+/// one or of the store, or after the grace.
+fn may_forget(past: &Past, before: &Try, next: &Try) -> bool {
+    let between =
+        |fault: &Fault| fault.what != FaultKind::WorkerJoin && span(fault).overlaps(before.seen(), next.seen());
+    next.seen().saturating_sub(before.seen()) >= past.run.grace_ms * 1_000
+        || past.faults.losses().any(|(fault, _)| between(fault))
+        || (before.life != next.life && past.faults.all().iter().any(between))
+}
+
+fn failed(attempt: &Try) -> bool {
+    matches!(attempt.outcome, Some(Outcome::Retryable | Outcome::Panicked | Outcome::Fatal | Outcome::Dropped))
 }
 
 /// A dead letter of what can be handled. It is excused where crashes used up its attempts: together with the failures of

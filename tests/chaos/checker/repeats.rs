@@ -18,13 +18,16 @@ pub struct Repeat {
     pub before: usize,
 }
 
+/// One effect: its ID, partition and offset, and when it was.
+type Effect = (u32, u32, i64, u64);
+
 /// All repeated effects of a run, in order of time.
 #[derive(Debug, Default)]
 pub struct Repeats {
     pub all: Vec<Repeat>,
     pub effects: u64,
     /// Effects per excuse, fault and life of the first effect: what one fault repeated.
-    exposed: BTreeMap<(Excuse, u64, u32), HashSet<(u32, u32, i64, u64)>>,
+    exposed: BTreeMap<(Excuse, u64, u32), HashSet<Effect>>,
 }
 
 impl Repeats {

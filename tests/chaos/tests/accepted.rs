@@ -201,6 +201,21 @@ fn poison_that_became_a_dead_letter_passes() {
 }
 
 #[test]
+fn poison_whose_count_a_crash_forgot_passes() {
+    let mut story = Story::healthy();
+    let record = story.produce(4_990, 2, "a", Nature::Poison);
+    story.fail(5_000, "w0", &record, Outcome::Retryable);
+    story.fail(5_200, "w0", &record, Outcome::Retryable);
+    story.kill(5_300, "w0");
+    story.of(8_300, "w1", What::Suspect, &record);
+    for at in [8_301, 8_500, 8_700, 8_900] {
+        story.fail(at, "w1", &record, Outcome::Retryable);
+    }
+    story.bury(8_910, "w1", &record);
+    story.passes();
+}
+
+#[test]
 fn dead_letter_of_healthy_record_by_crashes_is_excused() {
     let mut story = Story::healthy();
     let record = story.produce(4_990, 2, "a", Nature::Plain);

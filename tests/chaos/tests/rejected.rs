@@ -459,7 +459,7 @@ fn dead_letter_after_too_many_attempts_is_found() {
         story.fail(5_000 + 200 * attempt, "w0", &record, Outcome::Retryable);
     }
     story.bury(6_010, "w0", &record);
-    story.violates("I10", "had 5 failed attempts");
+    story.violates("I10", "failed 5 times in a row");
 }
 
 // I12

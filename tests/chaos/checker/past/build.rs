@@ -8,6 +8,9 @@ use crate::history::{
 
 use super::{Alive, Faults, Letter, NEVER, Names, Part, Past, Rec, Report, Sample, Try};
 
+/// What tells the attempts of one life apart: partition, offset, attempt and call.
+type Key = (u32, i64, u32, u64);
+
 #[derive(Default)]
 pub struct Builder {
     run: Option<Run>,
@@ -24,7 +27,7 @@ pub struct Builder {
     part_numbers: HashMap<String, Vec<(i32, u32)>>,
     tries: Vec<Try>,
     /// Attempts that have not ended, by life.
-    open: HashMap<u32, HashMap<(u32, i64, u32, u64), usize>>,
+    open: HashMap<u32, HashMap<Key, usize>>,
     copies: Vec<(u64, Copy)>,
     reports: Vec<Report>,
     /// First completions: when, by which life, and of which record.
@@ -306,7 +309,7 @@ impl Builder {
     }
 }
 
-fn key(each: &Try) -> (u32, i64, u32, u64) {
+fn key(each: &Try) -> Key {
     (each.part, each.offset, each.attempt, each.call)
 }
 

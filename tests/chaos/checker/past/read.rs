@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
@@ -23,18 +23,18 @@ pub fn files(directory: &Path, mut add: impl FnMut(Entry)) -> Result<(), String>
         return Err(format!("{} has no files *.jsonl, so it is no history", directory.display()));
     }
     // The largest first, so that no thread is left with it at the end.
-    files.sort_by_key(|path| fs::metadata(path).map_or(0, |metadata| metadata.len()));
-    let files = Mutex::new(files);
+    files.sort_by_key(|path| std::cmp::Reverse(fs::metadata(path).map_or(0, |metadata| metadata.len())));
+    let next = AtomicUsize::new(0);
     let (sender, receiver) = sync_channel(64);
     thread::scope(|scope| {
         let readers: Vec<_> = (0..READERS)
             .map(|_| {
-                let (files, sender) = (&files, sender.clone());
+                let (files, next, sender) = (&files, &next, sender.clone());
                 scope.spawn(move || -> Result<(), String> {
-                    loop {
-                        let Some(path) = files.lock().map_err(|error| error.to_string())?.pop() else { return Ok(()) };
-                        file(&path, &sender)?;
+                    while let Some(path) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        file(path, &sender)?;
                     }
+                    Ok(())
                 })
             })
             .collect();
