@@ -3,7 +3,7 @@
 //!
 //! When something is badly wrong it is wrong for every record. So a line about a record, at WARN or ERROR, stands for
 //! its kind: the first of a kind and topic is written at once, then one a second at most, and `suppressed` says how
-//! many were left out before it. The metrics count them all.
+//! many were left out before it. Those that are left out appear at TRACE. The metrics count them all.
 
 use std::error::Error;
 use std::time::Duration;
@@ -35,11 +35,13 @@ impl Default for Log {
     }
 }
 
-/// Writes a line of a kind about a subject, unless one was written within the last second.
+/// Writes a line of a kind about a subject, unless one was written within the last second: then it is one for TRACE.
 macro_rules! sampled {
     ($log:expr, $level:ident, $kind:literal, $subject:expr, $($line:tt)*) => {
         if let Some(suppressed) = $log.limiter.admit($kind, $subject) {
             tracing::$level!(suppressed, $($line)*);
+        } else {
+            tracing::trace!($($line)*);
         }
     };
 }
