@@ -31,14 +31,17 @@ impl Turned {
         // is: that would go in circles, and Redis would not start.
         let preload = format!("{}:libc.so.6", tools::faketime().display());
         let file = directory.path().join("clock");
-        let server = RedisServer::start_in(&[
-            ("LD_PRELOAD", &preload),
-            ("FAKETIME_TIMESTAMP_FILE", file.to_str().unwrap()),
-            ("FAKETIME_NO_CACHE", "1"),
-            // Only the time of day jumps. Redis measures its own pauses by the other clock.
-            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-            ("DONT_FAKE_MONOTONIC", "1"),
-        ]);
+        let server = RedisServer::start_in(
+            &[
+                ("LD_PRELOAD", &preload),
+                ("FAKETIME_TIMESTAMP_FILE", file.to_str().unwrap()),
+                ("FAKETIME_NO_CACHE", "1"),
+                // Only the time of day jumps. Redis measures its own pauses by the other clock.
+                ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+                ("DONT_FAKE_MONOTONIC", "1"),
+            ],
+            &[],
+        );
         Self { server, directory }
     }
 

@@ -91,6 +91,16 @@ impl State {
 impl Guarded {
     /// Starts `command` with `directory` as its working directory. Its output and errors are read as lines.
     pub(super) fn start(what: &str, directory: TempDir, command: &Command) -> Self {
+        Self::start_watched(what, directory, command, |_| {})
+    }
+
+    /// As [`start`](Self::start); `watch` gets each line, too, as soon as it is read.
+    pub(super) fn start_watched(
+        what: &str,
+        directory: TempDir,
+        command: &Command,
+        mut watch: impl FnMut(&str) + Send + 'static,
+    ) -> Self {
         // From here on the shell removes the directory.
         let directory = directory.keep();
         let mut shell = Command::new("sh");
@@ -111,7 +121,11 @@ impl Guarded {
         let guarded = Self { what: what.to_owned(), shell, orders: Mutex::new(Some(orders)), seen: Arc::clone(&seen) };
         std::thread::spawn(move || {
             for line in output.split(b'\n').map_while(Result::ok) {
-                seen.change(|state| state.take(&String::from_utf8_lossy(&line)));
+                let line = String::from_utf8_lossy(&line);
+                if !line.is_empty() && !line.starts_with('\u{1}') {
+                    watch(&line);
+                }
+                seen.change(|state| state.take(&line));
             }
         });
         guarded.wait_blocking("has started", ORDER_DEADLINE, |state| (state.starts == 1).then_some(()));

@@ -9,6 +9,7 @@
 //! | certificates | [`Authority::new`] |
 //! | a Kafka broker | [`Kafka::shared`]: one for all tests of this binary |
 //! | a broker to kill, restart or cut off | [`Kafka::own`], [`Kafka::own_behind_proxy`] |
+//! | one broker or several, each behind a proxy | [`KafkaCluster::start`] |
 //! | topics, records, offsets | [`Client`]: every [`Kafka`] derefs to one; a worker process makes one by [`Client::new`] |
 //! | a worker process | [`Worker::spawn`], which runs the same test again in the [`role`] given to it |
 //! | an example | [`example`] |
@@ -69,7 +70,7 @@ mod worker;
 pub use certificates::{Authority, Identity};
 pub use example::example;
 pub use guard::Signal;
-pub use kafka::{Client, Kafka, Message};
+pub use kafka::{Client, Kafka, KafkaCluster, Message};
 pub use postgres::PostgresServer;
 pub use program::Program;
 pub use proxy::{Mode, Proxy};

@@ -23,6 +23,17 @@ impl Program {
         Self { what: what.to_owned(), process: Guarded::start(what, directory, command) }
     }
 
+    /// As [`start`](Self::start); `watch` gets each line as soon as it is read.
+    pub fn start_watched(what: &str, command: &Command, watch: impl FnMut(&str) + Send + 'static) -> Self {
+        let directory = tempfile::Builder::new().prefix("hapax-program-").tempdir().expect("a temporary directory");
+        Self { what: what.to_owned(), process: Guarded::start_watched(what, directory, command, watch) }
+    }
+
+    /// Its status, as [`exit`](Self::exit) answers it, where it has ended.
+    pub fn status(&self) -> Option<i32> {
+        self.process.look(|state| state.exit)
+    }
+
     /// The number of the process.
     pub fn pid(&self) -> u32 {
         self.process.pid()

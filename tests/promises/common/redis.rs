@@ -35,9 +35,10 @@ impl RedisServer {
         Self::start_at(ports, |port| vec!["--port".to_owned(), port.to_string()], arguments, &[], &[])
     }
 
-    /// Starts one with these variables in its environment.
-    pub fn start_in(environment: &[(&str, &str)]) -> Self {
-        Self::start_at(port::candidates(), |port| vec!["--port".to_owned(), port.to_string()], &[], &[], environment)
+    /// Starts one with these variables in its environment, and more arguments.
+    pub fn start_in(environment: &[(&str, &str)], arguments: &[&str]) -> Self {
+        let listen = |port: u16| vec!["--port".to_owned(), port.to_string()];
+        Self::start_at(port::candidates(), listen, arguments, &[], environment)
     }
 
     /// Starts one that speaks TLS only, with these files (certificate, key, CA), and lets redis-cli use them, too.
@@ -97,6 +98,14 @@ impl RedisServer {
         let mut cli = Command::new(tools::redis_cli());
         let port = self.port.to_string();
         tools::output_of(cli.args(["-e", "-h", "127.0.0.1", "-p", &port]).args(&self.cli).args(command))
+    }
+
+    /// As [`cli`](Self::cli); nothing where the server does not answer within seconds, or answers with an error.
+    pub fn try_cli(&self, command: &[&str]) -> Option<String> {
+        let mut cli = Command::new("timeout");
+        cli.arg("5").arg(tools::redis_cli()).args(["-e", "-h", "127.0.0.1", "-p", &self.port.to_string()]);
+        let output = cli.args(&self.cli).args(command).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
     }
 
     /// As [`cli`](Self::cli), whatever the server's certificate is.

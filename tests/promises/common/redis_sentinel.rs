@@ -66,6 +66,13 @@ impl RedisSentinels {
         self.sentinels.iter().for_each(|(port, _)| drop(cli(*port, command)));
     }
 
+    /// As [`fail_over`](Self::fail_over), where the sentinel agrees: it may have another under way, or no good replica.
+    pub fn try_fail_over(&self) {
+        let mut cli = Command::new(tools::redis_cli());
+        cli.args(["-h", "127.0.0.1", "-p", &self.sentinels[0].0.to_string(), "SENTINEL", "FAILOVER", NAME]);
+        drop(cli.output());
+    }
+
     /// Lets a sentinel replace the master although nothing is wrong with it.
     pub fn fail_over(&self) {
         cli(self.sentinels[0].0, &["SENTINEL", "FAILOVER", NAME]);

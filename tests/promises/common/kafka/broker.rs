@@ -12,7 +12,7 @@ use super::super::{port, tools};
 use super::Client;
 
 /// A broker that recovers its log on two busy cores takes long.
-const START_DEADLINE: Duration = Duration::from_secs(120);
+const START_DEADLINE: Duration = Duration::from_secs(300);
 
 /// What the broker says when it is up, and nothing else at that level.
 const STARTED: &str = "Kafka Server started";
@@ -34,11 +34,11 @@ pub struct Kafka {
 }
 
 /// Ports of one broker.
-struct Ports {
-    broker: u16,
-    controller: u16,
+pub(super) struct Ports {
+    pub(super) broker: u16,
+    pub(super) controller: u16,
     /// The listener whose advertised address is a proxy's.
-    proxied: u16,
+    pub(super) proxied: u16,
 }
 
 impl Kafka {
@@ -72,20 +72,10 @@ impl Kafka {
 
     async fn start(proxy: Option<&Proxy>) -> Result<Self, String> {
         for _ in 0..port::TRIES {
-            let mut free = port::candidates();
-            let mut next = || free.next().expect("endless");
-            let ports = Ports { broker: next(), controller: next(), proxied: next() };
-            let directory = tempfile::Builder::new().prefix("hapax-kafka-").tempdir().expect("a temporary directory");
-            let log = directory.path().join("log");
-            let settings = ports.settings(&log.to_string_lossy(), proxy.map_or(ports.proxied, Proxy::port));
-            std::fs::write(directory.path().join("server.properties"), settings).expect("a writable directory");
-            let format = ["kafka.tools.StorageTool", "format", "-t", "aGFwYXgtdGVzdHMtaG9zdA", "-c"];
-            let mut format_command = java(&format);
-            format_command.arg("server.properties").current_dir(directory.path());
-            let formatted = tokio::task::spawn_blocking(move || tools::output_of(&mut format_command)).await;
-            formatted.map_err(|error| format!("Kafka could not prepare its directory: {error}"))?;
-
-            let process = Guarded::start("the Kafka broker", directory, &java(&["kafka.Kafka", "server.properties"]));
+            let ports = [Ports::draw()];
+            let settings = Ports::settings(&ports, 1, proxy.map_or(ports[0].proxied, Proxy::port));
+            let process = spawn(settings).await?;
+            let [ports] = ports;
             match wait_started(&process).await {
                 Ok(()) => {
                     if let Some(proxy) = proxy {
@@ -137,29 +127,42 @@ impl Deref for Kafka {
 }
 
 impl Ports {
-    fn settings(&self, log: &str, advertised: u16) -> String {
-        let Self { broker, controller, proxied } = self;
+    pub(super) fn draw() -> Self {
+        let mut free = port::candidates();
+        let mut next = || free.next().expect("endless");
+        Self { broker: next(), controller: next(), proxied: next() }
+    }
+
+    /// The settings of the broker with this number, from 1, among these; `proxy` is the port that it advertises.
+    pub(super) fn settings(all: &[Self], node: usize, proxy: u16) -> String {
+        let Self { broker, controller, proxied } = &all[node - 1];
+        let voter = |(at, ports): (usize, &Self)| format!("{}@127.0.0.1:{}", at + 1, ports.controller);
+        let voters = all.iter().enumerate().map(voter).collect::<Vec<_>>().join(",");
+        // As many copies as there are brokers; one of them may be away.
+        let (copies, in_sync, advertised) = (all.len(), all.len().div_ceil(2), proxy);
         format!(
             "\
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller}
+node.id={node}
+controller.quorum.voters={voters}
 listeners=PLAINTEXT://127.0.0.1:{broker},PROXIED://127.0.0.1:{proxied},CONTROLLER://127.0.0.1:{controller}
 advertised.listeners=PLAINTEXT://127.0.0.1:{broker},PROXIED://127.0.0.1:{advertised}
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
-log.dirs={log}
+log.dirs=log
 auto.create.topics.enable=false
 message.max.bytes=16777216
 log.cleaner.backoff.ms=200
-offsets.topic.replication.factor=1
+default.replication.factor={copies}
+min.insync.replicas={in_sync}
+offsets.topic.replication.factor={copies}
 offsets.topic.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
+transaction.state.log.replication.factor={copies}
+transaction.state.log.min.isr={in_sync}
 transaction.state.log.num.partitions=4
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.replication.factor={copies}
+share.coordinator.state.topic.min.isr={in_sync}
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 group.consumer.min.session.timeout.ms=1000
@@ -169,6 +172,18 @@ group.consumer.min.heartbeat.interval.ms=500
     }
 }
 
+/// Starts a broker with these settings in a directory of its own.
+pub(super) async fn spawn(settings: String) -> Result<Guarded, String> {
+    let directory = tempfile::Builder::new().prefix("hapax-kafka-").tempdir().expect("a temporary directory");
+    std::fs::write(directory.path().join("server.properties"), settings).expect("a writable directory");
+    let format = ["kafka.tools.StorageTool", "format", "-t", "aGFwYXgtdGVzdHMtaG9zdA", "-c"];
+    let mut format_command = java(&format);
+    format_command.arg("server.properties").current_dir(directory.path());
+    let formatted = tokio::task::spawn_blocking(move || tools::output_of(&mut format_command)).await;
+    formatted.map_err(|error| format!("Kafka could not prepare its directory: {error}"))?;
+    Ok(Guarded::start("the Kafka broker", directory, &java(&["kafka.Kafka", "server.properties"])))
+}
+
 fn java(arguments: &[&str]) -> Command {
     let mut command = Command::new(tools::java());
     command.args(JVM).arg("-cp").arg(tools::kafka_lib().join("*")).args(arguments);
@@ -176,7 +191,7 @@ fn java(arguments: &[&str]) -> Command {
 }
 
 /// Its own word for it is awaited: on a port that another process had taken, somebody else would answer.
-async fn wait_started(process: &Guarded) -> Result<(), String> {
+pub(super) async fn wait_started(process: &Guarded) -> Result<(), String> {
     let look = process.wait("has started", START_DEADLINE, |state| match state.line(STARTED) {
         Some(_) => Some(Ok(())),
         None => state.exit.map(|_| Err(state.output())),

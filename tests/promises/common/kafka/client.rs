@@ -18,6 +18,9 @@ use super::super::{await_until, unique};
 /// How long one answer of the broker may take on a busy machine.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 
+/// How long a broker that has started may take to answer everything.
+const READY_DEADLINE: Duration = Duration::from_secs(120);
+
 /// How long a whole batch of records may take.
 const BATCH_DEADLINE: Duration = Duration::from_secs(180);
 
@@ -25,6 +28,7 @@ const BATCH_DEADLINE: Duration = Duration::from_secs(180);
 #[derive(Clone, Debug)]
 pub struct Client {
     bootstrap: String,
+    brokers: usize,
 }
 
 /// A record to be produced.
@@ -93,7 +97,12 @@ impl ProducerContext for Deliveries {
 impl Client {
     /// A way to the cluster with this address.
     pub fn new(bootstrap: impl Into<String>) -> Self {
-        Self { bootstrap: bootstrap.into() }
+        Self::of_many(bootstrap, 1)
+    }
+
+    /// The way to a cluster of so many brokers; topics have a copy on each.
+    pub fn of_many(bootstrap: impl Into<String>, brokers: usize) -> Self {
+        Self { bootstrap: bootstrap.into(), brokers }
     }
 
     /// The address, as `bootstrap.servers` takes it.
@@ -116,7 +125,7 @@ impl Client {
     /// Creates a topic with settings of its own (`[("retention.ms", "1000")]`).
     pub async fn create_topic_with(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
         let admin: AdminClient<DefaultClientContext> = self.config().create().expect("an admin client");
-        let new = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        let new = NewTopic::new(name, partitions, TopicReplication::Fixed(self.brokers as i32));
         let new = settings.iter().fold(new, |new, (name, value)| new.set(name, value));
         let options = AdminOptions::new().operation_timeout(Some(ANSWER_DEADLINE));
         let results = admin.create_topics(&[new], &options).await.expect("an answer to the topic's creation");
@@ -284,15 +293,15 @@ impl Client {
     /// that it is not its coordinator.
     pub(super) async fn wait_ready(&self) {
         let what = format!("the Kafka broker at {} answers", self.bootstrap);
-        await_until(&what, ANSWER_DEADLINE, async || {
+        await_until(&what, READY_DEADLINE, async || {
             let found = self.try_ask("", |consumer| consumer.fetch_metadata(None, Duration::from_secs(5))).await;
-            found.is_ok_and(|found| !found.brokers().is_empty())
+            found.is_ok_and(|found| found.brokers().len() == self.brokers)
         })
         .await;
         // Groups of these names lie on all of the four partitions in which the broker remembers.
         for group in ["a", "b", "c", "d"] {
             let what = format!("the Kafka broker at {} coordinates groups", self.bootstrap);
-            await_until(&what, ANSWER_DEADLINE, async || {
+            await_until(&what, READY_DEADLINE, async || {
                 let mut asked = TopicPartitionList::new();
                 asked.add_partition("none", 0);
                 let question = move |consumer: &BaseConsumer| consumer.committed_offsets(asked, ANSWER_DEADLINE);

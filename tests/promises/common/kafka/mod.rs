@@ -2,6 +2,8 @@
 
 mod broker;
 mod client;
+mod cluster;
 
 pub use broker::Kafka;
 pub use client::{Client, Message};
+pub use cluster::KafkaCluster;
