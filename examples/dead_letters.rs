@@ -35,7 +35,7 @@ fn pay(record: &Record, currencies: &[String]) -> Result<(), Failure> {
     let payment = payment.ok_or_else(|| Failure::fatal("the payment is no text"))?;
     let currency = payment.rsplit(' ').next().unwrap_or_default();
     if !currencies.iter().any(|known| known == currency) {
-        // Fatal: trying again cannot help. What can is a `Failure::retryable`, and steps aside after five attempts.
+        // Fatal: trying again cannot help. What can is a `Failure::retryable`, and steps aside after ten attempts.
         // The reason is written into the dead letter, so it names what is wrong, not whose payment it is.
         return Err(Failure::fatal("no account in that currency"));
     }

@@ -6,7 +6,10 @@ use clap::Args;
 use serde_json::json;
 
 use super::paint;
+use crate::engine::Backoff;
+use crate::sidecar::admin::span;
 use crate::sidecar::environment::{Origin, Read, page};
+use crate::sidecar::settings::{ConsumerSettings, Delivery};
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -33,7 +36,8 @@ pub(super) fn print(read: &Read, options: &Options) -> io::Result<()> {
         });
         let warnings: Vec<_> = read.warnings.iter().map(ToString::to_string).collect();
         let settings: serde_json::Map<_, _> = entries.collect();
-        let value = json!({ "settings": settings, "warnings": warnings, "ignored": read.ignored });
+        let (notes, ignored) = (notes(read), &read.ignored);
+        let value = json!({ "settings": settings, "warnings": warnings, "notes": notes, "ignored": ignored });
         return writeln!(out, "{value:#}");
     }
     let width = read.entries.iter().map(|entry| entry.name.len()).max().unwrap_or(0);
@@ -46,8 +50,32 @@ pub(super) fn print(read: &Read, options: &Options) -> io::Result<()> {
     for warning in &read.warnings {
         writeln!(out, "{} {warning}", paint::odd("warning"))?;
     }
+    for note in notes(read) {
+        writeln!(out, "{} {note}", paint::faint("note"))?;
+    }
     for ignored in &read.ignored {
         writeln!(out, "{} {ignored} is Kubernetes' own, of a Service, and is ignored", paint::faint("note"))?;
     }
     Ok(())
+}
+
+/// Facts that follow from several settings together.
+fn notes(read: &Read) -> Vec<String> {
+    match &read.settings.delivery {
+        // With retry topics the back-off is not used.
+        Delivery::Push(push) if push.0.retry_topics.is_empty() => vec![tried_for(&push.0)],
+        Delivery::Push(_) | Delivery::Pull(_) => Vec::new(),
+    }
+}
+
+/// How long a message is tried that keeps failing.
+fn tried_for(consumer: &ConsumerSettings) -> String {
+    let (first, cap) = consumer.backoff;
+    let longest = Backoff { first, cap }.longest(consumer.max_attempts);
+    format!(
+        "a message that keeps failing is given up after {} attempts, with {} to {} of back-off between them",
+        consumer.max_attempts,
+        span(longest / 2),
+        span(longest)
+    )
 }

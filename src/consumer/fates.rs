@@ -74,7 +74,8 @@ impl ConsumerBuilder {
         self
     }
 
-    /// Counted starts until a failing record is given up, across crashes and processes; default 5. It goes to the
+    /// Counted starts until a failing record is given up, across crashes and processes; default 10. With the default
+    /// [back-off](Self::backoff) they take two to four minutes. Then the record goes to the
     /// [dead-letter topic](Self::dead_letter_topic), or its partition stops. At least 2: one crash must not condemn a
     /// record. Greater than the number of [retry topics](Self::retry_topic). A handler that was not
     /// [available](super::Failure::unavailable) counts none.
@@ -83,9 +84,9 @@ impl ConsumerBuilder {
         self
     }
 
-    /// The longest delay before the second attempt, which doubles from there, and before any; default 200 ms and 30 s.
-    /// The delay itself is random, up to that. The record's lane waits meanwhile; for longer delays there are
-    /// [retry topics](Self::retry_topic).
+    /// The longest delay before the second attempt, which doubles from there, and before any; default 1 s and 1 min.
+    /// Each delay is random, between half of that and all of it. The record's lane waits meanwhile; for longer delays
+    /// there are [retry topics](Self::retry_topic).
     pub fn backoff(mut self, first: Duration, cap: Duration) -> Self {
         (self.engine.backoff_first, self.engine.backoff_cap) = (first, cap);
         self

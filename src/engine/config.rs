@@ -19,11 +19,13 @@ pub struct EngineConfig {
     pub terms: LeaseTerms,
     /// Whether the leases of running handlers are renewed. Default true. Without it the lease must outlast the handler.
     pub renewal: bool,
-    /// Starts counted until a failing record is given up. At least 2: one crash must not condemn a record. Default 5.
+    /// Starts counted until a failing record is given up. At least 2: one crash must not condemn a record. Default 10:
+    /// with the default back-off these take two to four minutes.
     pub max_attempts: u32,
-    /// The longest delay before the second attempt; it doubles from there. Default 200 ms.
+    /// The longest delay before the second attempt; it doubles from there. Each delay is drawn from the upper half of its
+    /// bound. Default 1 s.
     pub backoff_first: Duration,
-    /// The longest delay before any attempt. Default 30 s.
+    /// The longest delay before any attempt. Default 1 min.
     pub backoff_cap: Duration,
     /// Handlers running and completions under way at once, in the whole process: what one crash can repeat.
     /// Default 256; 1 is strict.
@@ -71,9 +73,9 @@ impl Default for EngineConfig {
         Self {
             terms: LeaseTerms::default(),
             renewal: true,
-            max_attempts: 5,
-            backoff_first: Duration::from_millis(200),
-            backoff_cap: Duration::from_secs(30),
+            max_attempts: 10,
+            backoff_first: Duration::from_secs(1),
+            backoff_cap: Duration::from_secs(60),
             max_exposed: 256,
             max_in_flight: 10_000,
             max_in_flight_bytes: 64 << 20,

@@ -23,7 +23,6 @@ impl Engine {
         if self.planted(Bug::PastFailed) {
             return self.settle(id, Outcome::Handled);
         }
-        let (first, cap) = (self.config.backoff_first, self.config.backoff_cap);
         let Some(work) = self.work_mut(id) else { return };
         let tries = match kind {
             FailureKind::Skip => {
@@ -53,7 +52,7 @@ impl Engine {
             None => {
                 // Whoever asks for a pause knows better than the back-off when it is over, but may ask for any time.
                 let asked = after.unwrap_or_default().min(LONGEST_AFTER);
-                let delay = self.delay(first, cap, tries).max(asked);
+                let delay = self.config.backoff().draw(&mut self.rng, tries).max(asked);
                 self.enter(id, Stage::BackingOff(self.now + delay));
                 self.observer.on_retry(&record, counted, delay);
             }

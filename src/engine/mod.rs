@@ -18,7 +18,7 @@
 //! | take over from another owner or not | [`Engine::take_over_or_wait`], in `handle.rs` |
 //! | take more records or not | [`Engine::admits`], in `pressure.rs` |
 //! | pause or not | [`Engine::check_pause`], in `pressure.rs` |
-//! | retry, retry topic, dead letter, stop | [`Engine::failed`], in `fate.rs` |
+//! | retry, retry topic, dead letter, stop | [`Engine::failed`], in `fate.rs`; how long between two attempts, `backoff.rs` |
 //! | dead letter or stop | [`Engine::follow`], in `fate.rs`; the share that is allowed is `share.rs` |
 //! | too old or not | [`Engine::expire`], in `expiry.rs` |
 //! | settled or not | [`Engine::settle`], in `handle.rs` |
@@ -34,6 +34,7 @@
 mod action;
 mod advance;
 mod arrive;
+mod backoff;
 mod claim;
 mod commit;
 mod config;
@@ -78,6 +79,7 @@ use crate::record::TopicPartition;
 use crate::store::Token;
 
 pub use action::{Action, Destination, Start};
+pub use backoff::Backoff;
 pub use config::EngineConfig;
 pub use conflict::{ConflictPolicy, MessageConflict};
 pub use event::{Arrival, Assignment, Event, HandlerFailure, Identified, LONGEST_AFTER};

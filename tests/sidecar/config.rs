@@ -57,6 +57,8 @@ fn it_prints_what_is_in_force_and_where_it_came_from() {
     assert_eq!(entry("HAPAX_KAFKA_SASL_PASSWORD"), is("<hidden>", "environment"));
     assert_eq!(entry("HAPAX_PUSH_READY_URL"), (None, "default".to_owned()));
     assert_eq!(shown["ignored"], serde_json::json!(["HAPAX_KAFKA_PORT_9092_TCP"]));
+    let tried = "a message that keeps failing is given up after 10 attempts, with 2 min 1 s to 4 min 3 s of back-off between them";
+    assert_eq!(shown["notes"], serde_json::json!([tried]));
 
     let (_, text, _) = hapax(&["config"], &with(&more));
     for line in ["HAPAX_GROUP ", "HAPAX_WINDOW ", "HAPAX_KAFKA_CONSUMER_CLIENT_ID "] {
@@ -104,4 +106,16 @@ fn the_page_needs_no_settings_and_completions_know_the_flags() {
         let (code, script, err) = hapax(&["completions", shell], &[]);
         assert!(code == 0 && script.contains("push-url"), "{shell}: {err}");
     }
+}
+
+#[test]
+fn config_prints_how_long_a_failing_message_is_tried() {
+    let fewer = [("HAPAX_MAX_ATTEMPTS", "3"), ("HAPAX_BACKOFF_FIRST", "10s")];
+    let (code, out, err) = hapax(&["config"], &with(&fewer));
+    assert_eq!(code, 0, "{err}");
+    let note = "a message that keeps failing is given up after 3 attempts, with 15 s to 30 s of back-off between them";
+    assert!(out.contains(note), "{out}");
+    let retried = [("HAPAX_RETRY_TOPICS", "orders-1m=1m"), ("HAPAX_ORDER", "unordered")];
+    let (code, out, err) = hapax(&["config"], &with(&retried));
+    assert_eq!((code, out.contains("of back-off")), (0, false), "{out}{err}");
 }

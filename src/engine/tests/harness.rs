@@ -163,7 +163,13 @@ impl Bench {
     }
 
     pub(super) fn with(change: impl FnOnce(&mut EngineConfig)) -> Self {
-        let mut config = EngineConfig::default();
+        // Small ones: what a test waits for comes soon.
+        let mut config = EngineConfig {
+            max_attempts: 5,
+            backoff_first: ms(200),
+            backoff_cap: Duration::from_secs(30),
+            ..EngineConfig::default()
+        };
         change(&mut config);
         config.check().expect("the settings must not contradict each other");
         let notes = Arc::new(Notes::default());

@@ -20,7 +20,7 @@ pub(super) fn moment(millis: i64) -> String {
 }
 
 /// A time in its two greatest units: `3 h 12 min`.
-pub(super) fn span(time: Duration) -> String {
+pub(crate) fn span(time: Duration) -> String {
     let seconds = time.as_secs();
     if seconds == 0 {
         return format!("{} ms", time.as_millis());

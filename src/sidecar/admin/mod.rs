@@ -37,6 +37,7 @@ mod verdict;
 mod views;
 
 pub use api::router;
+pub(crate) use clock::span;
 pub(crate) use explain::{Around, explain, told};
 pub use ids::ScopeKind;
 pub use state::{AdminState, Target, TargetCondition, TargetState};

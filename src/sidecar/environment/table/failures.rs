@@ -4,11 +4,11 @@ use super::super::{Kind, Variable};
 
 super::group! { FAILURES, "Failures":
     MAX_ATTEMPTS = Variable::new("HAPAX_MAX_ATTEMPTS", Kind::Number,
-        "How often a message is tried until it is given up; at least 2.").default("5").push().library("max_attempts");
+        "How often a message is tried until it is given up; at least 2. With the defaults this takes 2 to 4 minutes in all.").default("10").push().library("max_attempts");
     BACKOFF_FIRST = Variable::new("HAPAX_BACKOFF_FIRST", Kind::Duration,
-        "The longest delay before the second attempt; it doubles from there.").default("200ms").push().library("backoff_first");
+        "The longest delay before the second attempt; it doubles from there. Each delay is drawn between half of it and all of it.").default("1s").push().library("backoff_first");
     BACKOFF_CAP = Variable::new("HAPAX_BACKOFF_CAP", Kind::Duration,
-        "The longest delay before any attempt.").default("30s").push().library("backoff_cap");
+        "The longest delay before any attempt.").default("1m").push().library("backoff_cap");
     DEAD_LETTER_TOPIC = Variable::new("HAPAX_DEAD_LETTER_TOPIC", Kind::Like("orders-dlt, or auto"),
         "Where messages go that cannot be handled; `auto` is `<topic>-dlt`. It must exist. Where it is not set their partitions stop.")
         .push().library("dead_letter_topic");
