@@ -399,7 +399,7 @@ fn settings_that_need_a_topic_name_the_way_out() {
     fn unordered(config: &mut EngineConfig, steps: u32) {
         (config.retry_steps, config.order) = (steps, Order::Unordered);
     }
-    assert!(problems(|config| unordered(config, 5)).contains("max_attempts"));
+    assert!(problems(|config| unordered(config, 10)).contains("max_attempts"));
     assert_eq!(problems(|config| unordered(config, 4)), "");
     assert!(problems(|config| config.retry_steps = 4).contains("unordered"));
 }
