@@ -72,6 +72,10 @@ pub enum WaitsFor {
 }
 
 impl WaitsFor {
+    /// All that [`name`](Self::name) may return.
+    pub(crate) const NAMES: [&'static str; 9] =
+        ["claim", "elsewhere", "twin", "turn", "handler", "backoff", "completion", "delivery", "stopped"];
+
     /// A short name that stays the same: for labels and programs.
     pub fn name(&self) -> &'static str {
         match self {

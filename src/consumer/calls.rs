@@ -232,7 +232,7 @@ fn tell(log: &Limiter, origin: &Origin, attempt: u32, failure: Failure) -> Faile
     let (kind, said) = (failure.kind(), failure.to_string());
     if kind == FailureKind::Skip {
         tracing::debug!(%origin, reason = said, "the handler skips a record");
-    } else if let Some(suppressed) = log.admit(kind_name(kind), origin.partition.topic()) {
+    } else if let Some(suppressed) = log.admit(tracing::Level::WARN, kind_name(kind), origin.partition.topic()) {
         tracing::warn!(%origin, attempt, ?kind, error = said, suppressed, "the handler failed");
     }
     (failure.for_engine(), said.into())

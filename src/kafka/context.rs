@@ -14,6 +14,7 @@ use rdkafka::{ClientContext, Offset as KafkaOffset, TopicPartitionList};
 
 use crate::record::{Offset, TopicPartition};
 use crate::telemetry::Limiter;
+use tracing::Level;
 
 /// How often one kind of message is logged at most.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
@@ -58,8 +59,13 @@ impl Context {
     }
 
     /// How many messages of a kind were left out since the last one, where one may be logged now.
-    pub(super) fn may_log(&self, kind: &str) -> Option<u64> {
-        self.limiter.0.admit("librdkafka", kind)
+    pub(super) fn may_log(&self, level: tracing::Level, kind: &str) -> Option<u64> {
+        self.limiter.0.admit(level, "librdkafka", kind)
+    }
+
+    /// Logs how many messages were left out at the end of a burst: for threads without a runtime.
+    pub(super) fn settle_log(&self) {
+        self.limiter.0.settle();
     }
 
     fn note(&self, note: Note) {
@@ -79,12 +85,17 @@ impl ClientContext for Context {
         if let Some(partition) = reset_of(facility, message) {
             self.note(Note::Reset(partition));
         }
-        let Some(suppressed) = self.may_log(facility) else { return };
-        match level {
-            Emerg | Alert | Critical => tracing::error!(target: "librdkafka", facility, suppressed, "{message}"),
+        let ours = match level {
+            Emerg | Alert | Critical => Level::ERROR,
             // By consequence: librdkafka says "error" of a connection that it then opens again by itself.
-            Error | Warning => tracing::warn!(target: "librdkafka", facility, suppressed, "{message}"),
-            Notice | Info | Debug => tracing::info!(target: "librdkafka", facility, suppressed, "{message}"),
+            Error | Warning => Level::WARN,
+            Notice | Info | Debug => Level::INFO,
+        };
+        let Some(suppressed) = self.may_log(ours, facility) else { return };
+        match ours {
+            Level::ERROR => tracing::error!(target: "librdkafka", facility, suppressed, "{message}"),
+            Level::WARN => tracing::warn!(target: "librdkafka", facility, suppressed, "{message}"),
+            _ => tracing::info!(target: "librdkafka", facility, suppressed, "{message}"),
         }
     }
 

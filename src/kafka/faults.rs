@@ -51,7 +51,7 @@ impl Poller {
                 }
             }
             _ => {
-                if let Some(suppressed) = self.consumer.context().may_log(&format!("{code:?}")) {
+                if let Some(suppressed) = self.consumer.context().may_log(tracing::Level::WARN, &format!("{code:?}")) {
                     tracing::warn!(reason, suppressed, "librdkafka reported a problem and goes on");
                 }
             }

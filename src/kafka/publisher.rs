@@ -268,6 +268,7 @@ fn open(config: &ClientConfig) -> Result<Arc<BaseProducer<Context>>, SourceError
 fn serve(producer: &Arc<BaseProducer<Context>>) {
     while Arc::strong_count(producer) > 1 {
         producer.poll(TURN);
+        producer.context().settle_log();
     }
     if let Err(error) = producer.flush(LAST_RECORDS) {
         tracing::warn!(%error, "records that nobody waits for any more were not acknowledged");

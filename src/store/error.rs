@@ -40,6 +40,9 @@ impl StoreError {
         matches!(self, Self::Unknown(_))
     }
 
+    /// All that [`kind`](Self::kind) may return.
+    pub(crate) const KINDS: [&'static str; 4] = ["unknown", "unavailable", "full", "refused"];
+
     /// A short name for metrics.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -2,11 +2,14 @@
 //! by policy, ERROR where an effect was repeated or a person is needed, single records at TRACE.
 //!
 //! When something is badly wrong it is wrong for every record. So a line about a record, at WARN or ERROR, stands for
-//! its kind: the first of a kind and topic is written at once, then one a second at most, and `suppressed` says how
-//! many were left out before it. Those that are left out appear at TRACE. The metrics count them all.
+//! its kind: the first of a kind and topic is written at once, then one a second at most, and `suppressed` is how many were
+//! left out before it. Those that are left out appear at TRACE. How many were left out at the end of a burst is a line of
+//! its own, two seconds after the last one or when the [`Log`] is dropped. The metrics count them all.
 
 use std::error::Error;
 use std::time::Duration;
+
+use tracing::Level;
 
 use super::{Limiter, stall};
 use crate::observe::{DuplicateBy, FailureKind, Observer, Outcome, WaitsFor};
@@ -35,10 +38,22 @@ impl Default for Log {
     }
 }
 
+macro_rules! level {
+    (error) => {
+        Level::ERROR
+    };
+    (warn) => {
+        Level::WARN
+    };
+    (debug) => {
+        Level::DEBUG
+    };
+}
+
 /// Writes a line of a kind about a subject, unless one was written within the last second: then it is one for TRACE.
 macro_rules! sampled {
     ($log:expr, $level:ident, $kind:literal, $subject:expr, $($line:tt)*) => {
-        if let Some(suppressed) = $log.limiter.admit($kind, $subject) {
+        if let Some(suppressed) = $log.limiter.admit(level!($level), $kind, $subject) {
             tracing::$level!(suppressed, $($line)*);
         } else {
             tracing::trace!($($line)*);

@@ -33,6 +33,15 @@ impl Metrics {
                 Kind::Histogram => describe_histogram!(metric.name, metrics::Unit::Seconds, metric.help),
             }
         }
+        // A counter that appears with its first event has no increase for it.
+        for operation in STORE_OPERATIONS {
+            for kind in StoreError::KINDS {
+                drop(counter!(names::STORE_ERRORS, "operation" => operation, "kind" => kind));
+            }
+        }
+        for kind in REBALANCES {
+            drop(counter!(names::REBALANCES, "kind" => kind));
+        }
         Self::default()
     }
 
@@ -58,6 +67,11 @@ impl Metrics {
         rebalanced(how);
     }
 }
+
+/// What is asked of a store in the course of work.
+const STORE_OPERATIONS: [&str; 5] = ["claim", "renew", "complete", "release", "inspect"];
+/// What becomes of a partition in a rebalance.
+const REBALANCES: [&str; 4] = ["assigned", "drained", "cut_off", "lost"];
 
 fn set(name: &'static str, partition: &TopicPartition, value: f64) {
     let topic = partition.topic_arc().clone();
@@ -174,6 +188,8 @@ impl Observer for Metrics {
 
     fn on_assign(&self, partition: &TopicPartition, _epoch: Epoch) {
         set(names::ASSIGNED, partition, 1.0);
+        // So its counters are there, at zero, before its first record.
+        self.at(partition, |_| ());
         self.forget(partition);
         rebalanced("assigned");
     }

@@ -9,7 +9,7 @@ use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use parking_lot::RwLock;
 
 use super::names;
-use crate::observe::{DuplicateBy, FailureKind, Outcome};
+use crate::observe::{DuplicateBy, FailureKind, Outcome, WaitsFor};
 use crate::store::Verdict;
 
 /// Everything that is counted per topic, but not per partition.
@@ -44,6 +44,9 @@ fn labelled(topic: &Arc<str>, metric: &'static str, label: &'static str, value: 
 
 impl Topic {
     fn new(name: &Arc<str>) -> Self {
+        for waits_for in WaitsFor::NAMES {
+            drop(labelled(name, names::STALLS, "waits_for", waits_for));
+        }
         let counted = |metric: &'static str| counter!(metric, "topic" => Arc::clone(name));
         let measured = |metric: &'static str| histogram!(metric, "topic" => Arc::clone(name));
         Self {

@@ -87,7 +87,7 @@ impl Gate {
             Some(_) => "the token in the header Authorization is not the one of HAPAX_TOKEN_FILE",
             None => "the header Authorization: Bearer <token> is missing; the token is the one of HAPAX_TOKEN_FILE",
         };
-        if let Some(suppressed) = self.refusals.admit("refused", "token") {
+        if let Some(suppressed) = self.refusals.admit(tracing::Level::WARN, "refused", "token") {
             tracing::warn!(suppressed, presented = presented.is_some(), "refused a caller without the right token");
         }
         Err(Problem::new(StatusCode::UNAUTHORIZED, detail))

@@ -59,7 +59,7 @@ pub async fn serve(
                     });
                 }
                 Err(error) => {
-                    if let Some(suppressed) = refusals.admit("accept", "") {
+                    if let Some(suppressed) = refusals.admit(tracing::Level::WARN, "accept", "") {
                         tracing::warn!(suppressed, %error, "a connection could not be accepted; trying on");
                     }
                     sleep(REFUSED).await;

@@ -75,7 +75,7 @@ impl Target {
         *self.since.lock() = None;
         let before = self.change(TargetState::Ready);
         if matches!(before, Some(TargetState::Unavailable { .. } | TargetState::Misconfigured { .. }))
-            && let Some(suppressed) = self.log.admit("ready", "")
+            && let Some(suppressed) = self.log.admit(tracing::Level::INFO, "ready", "")
         {
             tracing::info!(suppressed, "the application answers again");
         }
@@ -84,7 +84,7 @@ impl Target {
     /// It cannot be reached, or asks for a pause.
     pub(super) fn unavailable(&self, reason: &str) {
         self.change(TargetState::Unavailable { reason: reason.into() });
-        if let Some(suppressed) = self.log.admit("unavailable", reason) {
+        if let Some(suppressed) = self.log.admit(tracing::Level::WARN, "unavailable", reason) {
             tracing::warn!(reason, suppressed, "the application is not available; messages wait");
         }
     }
@@ -93,7 +93,7 @@ impl Target {
     pub(super) fn misconfigured(&self, reason: &str) -> Duration {
         let lasts = self.since.lock().get_or_insert_with(Instant::now).elapsed();
         self.change(TargetState::Misconfigured { reason: reason.into() });
-        if let Some(suppressed) = self.log.admit("misconfigured", reason) {
+        if let Some(suppressed) = self.log.admit(tracing::Level::ERROR, "misconfigured", reason) {
             tracing::error!(reason, suppressed, "the application cannot be used as it is; messages wait");
         }
         lasts.clamp(PAUSE.0, PAUSE.1)

@@ -84,8 +84,12 @@ impl TokenFile {
         match read {
             Ok(token) => known.0 = token,
             Err(problem) => {
-                if self.log.admit("token", "").is_some() {
-                    tracing::warn!(problem, "HAPAX_PUSH_TOKEN_FILE cannot be read again; the last token stays in use");
+                if let Some(suppressed) = self.log.admit(tracing::Level::WARN, "token", "") {
+                    tracing::warn!(
+                        problem,
+                        suppressed,
+                        "HAPAX_PUSH_TOKEN_FILE cannot be read again; the last token stays in use"
+                    );
                 }
             }
         }

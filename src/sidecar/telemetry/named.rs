@@ -29,7 +29,7 @@ impl Named {
     }
 
     fn name(&self, record: &Record, what: &'static str) {
-        let Some(suppressed) = self.limiter.admit(what, record.topic()) else { return };
+        let Some(suppressed) = self.limiter.admit(tracing::Level::INFO, what, record.topic()) else { return };
         let Identification::Id { fingerprint, identity } = self.identifier.identify(record) else { return };
         let origin = record.origin();
         match self.ids.then(|| printable(&identity.id)) {

@@ -251,3 +251,46 @@ fn every_metric_is_emitted_as_described_and_no_other() {
         .collect();
     assert_eq!(emitted, described);
 }
+
+/// `increase()` sees no change where a series begins with its first event.
+#[test]
+fn counter_known_label_value_is_there_before_its_first_event() {
+    let board = Board::default();
+    metrics::with_local_recorder(&board, || {
+        let counters = || {
+            let series = board.series();
+            series.into_iter().filter(|series| series.contains("_total{")).collect::<BTreeSet<_>>()
+        };
+        let telemetry = Telemetry::new();
+        telemetry.on_assign(&partition(), Epoch(1));
+        let before = counters();
+        assert!(before.contains("hapax_stalls_total{topic=\"orders\",waits_for=\"elsewhere\"}"), "{before:?}");
+        let cause = || Cause::new("away");
+        for error in [
+            StoreError::Unknown(cause()),
+            StoreError::Unavailable(cause()),
+            StoreError::Full(cause()),
+            StoreError::Refused(cause()),
+        ] {
+            for operation in ["claim", "renew", "complete", "release", "inspect"] {
+                telemetry.on_store_error(operation, &error);
+            }
+        }
+        for waits_for in [
+            WaitsFor::Claim,
+            WaitsFor::Elsewhere,
+            WaitsFor::Twin,
+            WaitsFor::Turn,
+            WaitsFor::Completion,
+            WaitsFor::Delivery,
+            WaitsFor::Stopped,
+        ] {
+            telemetry.on_stall(&partition(), 42, MILLI, &waits_for);
+        }
+        telemetry.on_delivered(&partition(), 1);
+        telemetry.on_revoke(&partition(), Epoch(1), true);
+        telemetry.on_revoke(&partition(), Epoch(1), false);
+        telemetry.on_lost(&partition(), Epoch(1));
+        assert_eq!(counters(), before);
+    });
+}

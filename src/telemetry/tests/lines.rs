@@ -100,6 +100,77 @@ async fn of_a_kind_and_topic_the_first_is_written_and_then_one_a_second() {
     }
 }
 
+/// How many of a kind happened, by the lines: each stands for one, and for those that were left out.
+fn stated(lines: &[(Level, String)]) -> u64 {
+    let suppressed = |line: &str| {
+        let number = line.split("suppressed=").nth(1).and_then(|rest| rest.split(' ').next());
+        number.expect("a number").parse::<u64>().expect("a number")
+    };
+    lines.iter().map(|(_, line)| suppressed(line) + u64::from(!line.contains("the end of a burst"))).sum()
+}
+
+#[tokio::test(start_paused = true)]
+async fn rest_of_a_burst_is_written_when_it_is_over() {
+    for (level, _, cause) in SAMPLED {
+        let written = Lines::default();
+        let _guard = tracing::subscriber::set_default(written.clone());
+        let log = Log::new();
+        for _ in 0..225 {
+            cause(&log, &record());
+            advance(Duration::from_millis(10)).await;
+        }
+        let before = stated(&written.0.lock());
+        assert!(before < 225, "{before}");
+        // Nothing else happens: the clock goes on by itself.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let lines = written.0.lock().clone();
+        assert_eq!(stated(&lines), 225, "{lines:?}");
+        let (last_level, last) = lines.last().expect("lines");
+        assert_eq!(last_level, level);
+        assert!(last.contains("the end of a burst") && last.contains("subject=\"orders\""), "{last}");
+        assert!(last.contains("kind="), "{last}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rest_of_bursts_adds_up_whenever_they_come() {
+    let written = Lines::default();
+    let _guard = tracing::subscriber::set_default(written.clone());
+    let log = Log::new();
+    let mut happened = 0;
+    for (round, pause) in [1, 999, 1, 1000, 1999, 2000, 2001, 1, 5000, 300].into_iter().enumerate() {
+        for _ in 0..=round * 7 {
+            log.on_retry(&record(), 1, Duration::ZERO);
+            happened += 1;
+        }
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        assert!(stated(&written.0.lock()) <= happened, "nothing is stated twice");
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(stated(&written.0.lock()), happened, "{written:?}");
+}
+
+#[test]
+fn rest_is_written_when_the_log_is_dropped() {
+    let lines = lines(|| {
+        let log = Log::new();
+        (0..225).for_each(|_| log.on_retry(&record(), 1, Duration::ZERO));
+    });
+    assert_eq!((lines.len(), stated(&lines)), (2, 225), "{lines:?}");
+}
+
+/// The log may live on, as in a program with several runtimes.
+#[test]
+fn rest_is_written_when_the_runtime_ends() {
+    let log = Log::new();
+    let lines = lines(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async { (0..225).for_each(|_| log.on_retry(&record(), 1, Duration::ZERO)) });
+        drop(runtime);
+    });
+    assert_eq!((lines.len(), stated(&lines)), (2, 225), "{lines:?}");
+}
+
 #[test]
 fn no_kind_holds_up_another() {
     let log = Log::new();
