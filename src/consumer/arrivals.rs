@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::Level;
+
 use crate::engine::{Arrival, Event, Identified};
-use crate::id::{Identification, NoMessageId};
+use crate::id::{Identification, Identity, NoMessageId};
 use crate::kafka::Batch;
 use crate::record::Record;
 use crate::store::MessageDetails;
@@ -29,11 +31,10 @@ impl<C: Call> Driver<C> {
         let identified = self.identify(&record, original);
         let Expiry { at, unreadable } = self.parts.age.of(original);
         if unreadable {
-            self.unreadable += 1;
-            // The first, the second, the fourth …: a producer that writes it wrong does so in every record.
-            if self.unreadable.is_power_of_two() {
-                let (origin, records) = (record.origin(), self.unreadable);
-                tracing::warn!(%origin, header = EXPIRES, records, "an expiry cannot be read; the record is handled");
+            // A sample: a producer that writes it wrong does so in every record.
+            if let Some(suppressed) = self.log.admit(Level::WARN, "unreadable expiry", record.topic()) {
+                let origin = record.origin();
+                tracing::warn!(%origin, header = EXPIRES, suppressed, "an expiry cannot be read; the record is handled");
             }
         }
         let engine_time = |at: i64| {
@@ -49,19 +50,33 @@ impl<C: Call> Driver<C> {
         }
     }
 
-    fn identify(&self, record: &Record, original: &Record) -> Identified {
+    fn identify(&mut self, record: &Record, original: &Record) -> Identified {
         let no_id = |problem| Box::new(NoMessageId { origin: record.origin(), problem });
         match self.parts.identifier.identify(original) {
-            Identification::Id { fingerprint, identity } => match &self.parts.cache {
-                Some(cache) if cache.contains(&fingerprint) => Identified::Cached(fingerprint),
-                _ => {
-                    let details = || Arc::new(MessageDetails::of_record(&identity, record));
-                    Identified::Id { fingerprint, message: self.keeps_details.then(details) }
+            Identification::Id { fingerprint, identity } => {
+                self.check_source(original, &identity);
+                match &self.parts.cache {
+                    Some(cache) if cache.contains(&fingerprint) => Identified::Cached(fingerprint),
+                    _ => {
+                        let details = || Arc::new(MessageDetails::of_record(&identity, record));
+                        Identified::Id { fingerprint, message: self.keeps_details.then(details) }
+                    }
                 }
-            },
+            }
             Identification::Process => Identified::Process,
             Identification::Stop(problem) => Identified::Stop(no_id(problem)),
             Identification::DeadLetter(problem) => Identified::DeadLetter(no_id(problem)),
+        }
+    }
+
+    /// Warns, once for each topic, where events of two sources with one ID would be taken for one.
+    fn check_source(&mut self, record: &Record, identity: &Identity) {
+        if self.sources.finds(record, identity) {
+            tracing::warn!(
+                origin = %record.origin(), rule = self.parts.identifier.rule(),
+                "the ID of a CloudEvent is used without its source: of two sources' events with one ID the second is \
+                 dropped as a duplicate. Unless the topic has one source, use the default rule (cloudevents)"
+            );
         }
     }
 }

@@ -163,7 +163,7 @@ impl ConsumerBuilder {
         self
     }
 
-    /// Where IDs come from; default: CloudEvents' header `ce_id` within `ce_source`. See [`id`](crate::id) for the
+    /// Where IDs come from; default: the `id` of a CloudEvent within its `source`. See [`id`](crate::id) for the
     /// others. All processes of a namespace have the same; one that has another refuses to start.
     pub fn extractor(mut self, extractor: impl Extract) -> Self {
         self.extractor = Some(Arc::new(extractor));

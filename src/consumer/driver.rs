@@ -20,10 +20,12 @@ use crate::id::Identifier;
 use crate::kafka::{Batch, Publisher, Source, SourceError, SourceEvent, SourceEvents};
 use crate::observe::Observer;
 use crate::store::{ClaimOutcome, Completion, CompletionOutcome, DoneCache, Store, StoreHealth, Token};
+use crate::telemetry::Limiter;
 
 use super::age::Age;
 use super::calls::{Answer, Call, Calls, Ended};
 use super::control::{Asked, Attached};
+use super::sources::SourceCheck;
 use super::topics::OtherTopics;
 
 /// How many answers or records one turn of the loop takes from a channel before it looks at the others again.
@@ -31,6 +33,9 @@ const MAX_TURN: usize = 1024;
 
 /// How often the store's state is looked at, which costs nothing: it is what was last seen.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often each line about a single record is logged at most.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long an end at once waits for what was claimed to be given back, and again for the last commits and the group.
 const MOMENT: Duration = Duration::from_millis(500);
@@ -74,8 +79,9 @@ pub(super) struct Driver<C> {
     pub(super) copies: JoinSet<(WorkId, Result<(), String>)>,
     /// What the handlers of records said that failed, for a dead letter.
     pub(super) said: HashMap<WorkId, Arc<str>>,
-    /// How many records had an expiry that could not be read.
-    pub(super) unreadable: u64,
+    /// Limits the lines about records that could not be read as they are.
+    pub(super) log: Limiter,
+    pub(super) sources: SourceCheck,
     assigned: Vec<Assignment>,
     /// What the observer was told of the store, and when to look at it again.
     health: Option<StoreHealth>,
@@ -103,7 +109,8 @@ impl<C: Call> Driver<C> {
             calls,
             copies: JoinSet::new(),
             said: HashMap::new(),
-            unreadable: 0,
+            log: Limiter::new(LOG_INTERVAL),
+            sources: SourceCheck::default(),
             assigned: Vec::new(),
             health: None,
             look_at: Duration::ZERO,

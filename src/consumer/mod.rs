@@ -30,6 +30,7 @@ mod inline;
 mod pace;
 mod retry;
 mod shutdown;
+mod sources;
 #[cfg(test)]
 mod tests;
 mod topics;

@@ -17,8 +17,9 @@ pub trait Extract: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Why the record has none. [`IdProblem::Missing`] only where the ID is not there at all: [`FirstOf`](super::FirstOf)
-    /// then asks the next extractor.
+    /// Why the record has none. After a problem that [is absent](IdProblem::is_absent), which [`IdProblem::Missing`],
+    /// [`IdProblem::Null`] and [`IdProblem::Unread`] are, [`FirstOf`](super::FirstOf) asks the next extractor. Return
+    /// another one where the ID is there but unusable.
     fn extract(&self, record: &Record) -> Result<Identity, IdProblem>;
 
     /// The whole rule of equality on one line: the extractor, its settings, its scope.

@@ -6,11 +6,11 @@ use crate::record::Record;
 
 use super::{Extract, IdProblem, Identity};
 
-/// Asks several extractors in turn: the next only where the one before says that its ID is not there at all
-/// ([`IdProblem::Missing`]).
+/// A list of extractors, asked in turn. The next is asked only where the one before found no place to take an ID from
+/// ([`IdProblem::is_absent`]): the place is missing or null, or there is no payload to look in.
 ///
-/// An ID that is there but null, empty, repeated, without its scope or otherwise unusable ends the search with that
-/// problem: what comes next could take two messages for one.
+/// An ID that is there but empty, repeated, without its scope or otherwise unusable ends the search, because what comes
+/// next could take two messages for one. The problem is then [`IdProblem::InList`], with what each extractor found.
 ///
 /// # Examples
 ///
@@ -25,37 +25,44 @@ use super::{Extract, IdProblem, Identity};
 /// ```
 #[derive(Clone, Debug)]
 pub struct FirstOf {
-    extractors: Vec<Arc<dyn Extract>>,
-    rules: Arc<str>,
+    /// Each with its rule.
+    extractors: Vec<(Arc<str>, Arc<dyn Extract>)>,
 }
 
 impl FirstOf {
     /// Starts with the extractor that is asked first.
     pub fn new(first: impl Extract) -> Self {
-        Self { rules: first.rule().into(), extractors: vec![Arc::new(first)] }
+        Self { extractors: Vec::new() }.or(first)
     }
 
     /// Adds the extractor that is asked where all before it found nothing.
     #[must_use]
     pub fn or(mut self, next: impl Extract) -> Self {
-        self.rules = format!("{}, {}", self.rules, next.rule()).into();
-        self.extractors.push(Arc::new(next));
+        self.extractors.push((next.rule().into(), Arc::new(next)));
         self
     }
 }
 
 impl Extract for FirstOf {
     fn extract(&self, record: &Record) -> Result<Identity, IdProblem> {
-        for extractor in &self.extractors {
+        let mut tried = Vec::new();
+        for (rule, extractor) in &self.extractors {
             match extractor.extract(record) {
-                Err(IdProblem::Missing { .. }) => {}
-                found => return found,
+                Ok(identity) => return Ok(identity),
+                Err(problem) => {
+                    let ends = !problem.is_absent();
+                    tried.push((Arc::clone(rule), problem));
+                    if ends {
+                        break;
+                    }
+                }
             }
         }
-        Err(IdProblem::Missing { part: format!("each of [{}]", self.rules).into() })
+        Err(IdProblem::InList { tried: tried.into() })
     }
 
     fn rule(&self) -> String {
-        format!("first of [{}]", self.rules)
+        let rules: Vec<&str> = self.extractors.iter().map(|(rule, _)| &**rule).collect();
+        format!("first of [{}]", rules.join(", "))
     }
 }

@@ -7,7 +7,7 @@ use crate::record::Record;
 use super::extract::quoted;
 use super::{Extract, IdProblem, Identity, MessageId, ScopeRule};
 
-/// The ID is the value of a header. The default extractor, as [`HeaderId::cloud_events`].
+/// The ID is the value of a header.
 ///
 /// The header's name and value are compared byte for byte. A header that occurs more than once is
 /// [`IdProblem::Repeated`], even where all its values are equal.
@@ -26,7 +26,7 @@ impl HeaderId {
     }
 
     /// The header `ce_id` with the scope `ce_source`: CloudEvents in Kafka's binary mode, where source and ID together
-    /// are unique for each event. Events in structured mode, whose attributes lie in the payload, have no such headers.
+    /// are unique for each event. [`CloudEvents`](super::CloudEvents) reads those in structured mode, too.
     pub fn cloud_events() -> Self {
         Self::new("ce_id").scope(ScopeRule::Header("ce_source".into()))
     }

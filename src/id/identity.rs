@@ -156,7 +156,8 @@ impl Identity {
     }
 }
 
-/// Why a record has no ID. Whether it is *missing* or *there but unusable* is told apart: null is not missing.
+/// Why a record has no ID. Absent and unusable are two things: a list of rules goes on only where the ID is
+/// [absent](Self::is_absent).
 ///
 /// Names parts and places, never values.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -173,6 +174,15 @@ pub enum IdProblem {
     Null {
         /// Which part.
         part: Arc<str>,
+    },
+    /// The part holds nothing, or something in a format that the rule does not read: where an ID is in it, if any, is not
+    /// known.
+    #[error("{part} {problem}")]
+    Unread {
+        /// Which part.
+        part: Arc<str>,
+        /// What it is.
+        problem: &'static str,
     },
     /// The ID is there and has no bytes.
     #[error("the ID is empty")]
@@ -206,6 +216,39 @@ pub enum IdProblem {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// No rule of a [`FirstOf`](super::FirstOf) gave an ID.
+    #[error("no rule of the list gives an ID: {}", each(tried))]
+    InList {
+        /// The rules that were asked, each with its problem. Where the last is not [absent](Self::is_absent), it ended
+        /// the search.
+        tried: Arc<[(Arc<str>, IdProblem)]>,
+    },
+}
+
+impl IdProblem {
+    /// Whether there is no place to take an ID from, so that a list of rules goes on with the next one.
+    pub fn is_absent(&self) -> bool {
+        match self {
+            Self::Missing { .. } | Self::Null { .. } | Self::Unread { .. } => true,
+            Self::Empty
+            | Self::TooLong { .. }
+            | Self::Repeated { .. }
+            | Self::Invalid { .. }
+            | Self::NoScope { .. } => false,
+            Self::InList { tried } => tried.iter().all(|(_, problem)| problem.is_absent()),
+        }
+    }
+}
+
+/// What each rule of a list found.
+fn each(tried: &[(Arc<str>, IdProblem)]) -> String {
+    let mut text = String::new();
+    for (rule, problem) in tried {
+        let separator = if text.is_empty() { "" } else { "; " };
+        let end = if problem.is_absent() { "" } else { ", which ends the search" };
+        text.push_str(&format!("{separator}{rule}: {problem}{end}"));
+    }
+    text
 }
 
 #[cfg(all(test, feature = "redis"))]

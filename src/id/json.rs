@@ -1,8 +1,6 @@
 //! IDs within JSON payloads.
 //!
-//! The document is read once, from its first byte to its last, along the pointer's path; what lies beside the path is
-//! checked and skipped. Nothing is built of it, so the cost is that of reading, and neither a deep nor a large document
-//! can exhaust the stack or the memory.
+//! The document is read along the pointer's path. All other values are checked and skipped.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,13 +14,17 @@ use crate::record::Record;
 use super::extract::quoted;
 use super::identity::Kind;
 use super::pointer::{self, Step};
-use super::{Extract, IdProblem, Identity, InvalidPointer, MessageId, ScopeRule};
+use super::{Extract, IdProblem, Identity, InvalidPointer, MessageId, ScopeRule, document};
 
 /// The ID is a string or an integer in a JSON payload, at a JSON pointer (RFC 6901).
 ///
 /// The whole payload must be one valid JSON document in UTF-8. A path that ends early, in a scalar or a null on the way
 /// or an array that is too short, is [`IdProblem::Missing`]; a null at its end is [`IdProblem::Null`]; a null payload is
-/// [`IdProblem::Null`] too. The rules for numbers and repeated keys are [the room's](super).
+/// [`IdProblem::Null`] too, and an empty payload is [`IdProblem::Unread`]. The rules for numbers and repeated keys are
+/// [the room's](super).
+///
+/// The JSON may stand behind the five bytes that the serializers of a schema registry write: a zero and a four-byte
+/// schema ID. Avro and Protobuf behind them are not read.
 ///
 /// The ID shares the record's buffer, unless it is a string with escapes: whoever keeps it keeps the payload in memory.
 ///
@@ -71,13 +73,11 @@ impl JsonPointer {
 
     /// Makes an ID of a value as it is written in `payload`.
     fn read(&self, value: &str, payload: &Bytes) -> Result<MessageId, IdProblem> {
-        // `slice_ref` wants a part of the same buffer; the value was borrowed from it.
         match value.as_bytes().first() {
-            Some(b'"') if value.contains('\\') => match serde_json::from_str::<String>(value) {
-                Ok(text) => MessageId::new(text),
-                Err(_) => Err(self.invalid("is a string with an escape that stands for no character")),
+            Some(b'"') => match document::string(value, payload) {
+                Some(text) => MessageId::new(text),
+                None => Err(self.invalid(document::BAD_ESCAPE)),
             },
-            Some(b'"') => MessageId::new(payload.slice_ref(value.trim_matches('"').as_bytes())),
             Some(b'n') => Err(IdProblem::Null { part: Arc::clone(&self.part) }),
             Some(b't' | b'f') => Err(self.invalid("is a boolean; an ID is a string or an integer")),
             Some(b'[') => Err(self.invalid("is an array; an ID is a string or an integer")),
@@ -96,17 +96,7 @@ impl JsonPointer {
 
 impl Extract for JsonPointer {
     fn extract(&self, record: &Record) -> Result<Identity, IdProblem> {
-        let payload = record.payload().ok_or_else(|| IdProblem::Null { part: "payload".into() })?;
-        // Checked here, for what is skipped is not looked at closely enough to notice.
-        let text = std::str::from_utf8(payload)
-            .map_err(|error| unreadable(format!("is not UTF-8 (after byte {})", error.valid_up_to())))?;
-        // The error is dropped but for its place: its text may quote the payload.
-        let place = |error: serde_json::Error| {
-            unreadable(format!("is not valid JSON (line {}, column {})", error.line(), error.column()))
-        };
-        let mut document = serde_json::Deserializer::from_str(text);
-        let found = Path(&self.steps).deserialize(&mut document).map_err(place)?;
-        document.end().map_err(place)?;
+        let (found, payload) = document::read(record, Path(&self.steps))?;
         let id = match found {
             Found::Value(value) => self.read(value, payload)?,
             Found::Nothing => return Err(IdProblem::Missing { part: Arc::clone(&self.part) }),
@@ -118,10 +108,6 @@ impl Extract for JsonPointer {
     fn rule(&self) -> String {
         format!("json {} ({})", quoted(&self.pointer), self.scope)
     }
-}
-
-fn unreadable(problem: String) -> IdProblem {
-    IdProblem::Invalid { part: "payload".into(), problem }
 }
 
 /// What lies at the end of a path.

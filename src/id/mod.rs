@@ -6,7 +6,8 @@
 //!
 //! | extractor | the ID | scope unless chosen | for |
 //! |---|---|---|---|
-//! | [`HeaderId::cloud_events`], the default | header `ce_id` | header `ce_source` | CloudEvents in binary mode |
+//! | [`CloudEvents`], the default | a CloudEvent's `id` | its `source` | CloudEvents in binary and structured mode |
+//! | [`HeaderId::cloud_events`] | header `ce_id` | header `ce_source` | CloudEvents in binary mode only |
 //! | [`HeaderId::new`] | a header | the topic | producers that send an ID of their own |
 //! | [`RecordKey`] | the record key | the topic | topics whose key names the message, not the entity |
 //! | [`JsonPointer`] | a string or integer in the payload | the topic | payloads that carry an ID |
@@ -29,7 +30,9 @@
 //!   booleans, arrays and objects.
 //! * Null is not missing: a null header or a JSON `null` is [`IdProblem::Null`]; only what is not there at all is
 //!   [`IdProblem::Missing`]. A record without a key has its key missing; a record without a payload (a tombstone) has a
-//!   null payload.
+//!   null payload. An empty payload is neither, but [`IdProblem::Unread`]. A list goes on after all three.
+//! * JSON behind the five bytes of a schema registry (a zero and a four-byte schema ID) is the same JSON.
+//! * A CloudEvent is the same in binary and in structured mode.
 //! * An empty ID is [`IdProblem::Empty`]; one longer than [`MAX_ID_BYTES`] is [`IdProblem::TooLong`]. Any other bytes
 //!   are a fine ID: they need not be text.
 //! * A header that occurs more than once, or a JSON key on the pointer's path that occurs more than once in its object,
@@ -40,8 +43,10 @@
 //!
 //! What happens to a record without a usable ID is the choice of an [`IdPolicy`].
 
+mod cloud_events;
 mod content;
 mod coordinates;
+mod document;
 mod extract;
 mod fingerprint;
 mod first_of;
@@ -49,6 +54,7 @@ mod header;
 mod identity;
 mod json;
 mod key;
+mod media_type;
 mod namespace;
 mod pointer;
 mod policy;
@@ -57,6 +63,8 @@ mod scope;
 #[cfg(test)]
 mod tests;
 
+pub use cloud_events::CloudEvents;
+pub(crate) use cloud_events::{is_event, leaves_source_out};
 pub use content::ContentHash;
 pub use coordinates::Coordinates;
 pub use extract::{Extract, ExtractFn, extract_fn};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::record::{Origin, Record};
 
-use super::{Coordinates, Extract, Fingerprint, HeaderId, IdKey, IdProblem, Identity, Namespace, replay_count};
+use super::{CloudEvents, Coordinates, Extract, Fingerprint, IdKey, IdProblem, Identity, Namespace, replay_count};
 
 /// What happens to a record without a usable ID.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,15 +51,9 @@ pub struct Identifier {
 }
 
 impl Identifier {
-    /// Identifies for a namespace, by CloudEvents headers ([`HeaderId::cloud_events`]), without a secret
-    /// ([`IdKey::default`]), with [`IdPolicy::Stop`].
+    /// Identifies for a namespace, as CloudEvents are ([`CloudEvents`]), without a secret ([`IdKey::default`]), with [`IdPolicy::Stop`].
     pub fn new(namespace: Namespace) -> Self {
-        Self {
-            extractor: Arc::new(HeaderId::cloud_events()),
-            key: IdKey::default(),
-            namespace,
-            policy: IdPolicy::default(),
-        }
+        Self { extractor: Arc::new(CloudEvents::new()), key: IdKey::default(), namespace, policy: IdPolicy::default() }
     }
 
     /// Chooses where IDs come from.
@@ -146,8 +140,8 @@ pub enum Identification {
 /// Not retryable: the record stays as it is until the extractor, the policy or the committed offset is changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the record at {origin} has no usable message ID. Choose where IDs come from: a header (the default is CloudEvents' \
-     ce_id within ce_source), the record key, a JSON pointer into the payload, a hash of the content, the coordinates \
+    "the record at {origin} has no usable message ID. Choose where IDs come from: a CloudEvent (the default: its id \
+     within its source), a header, the record key, a JSON pointer into the payload, a hash of the content, the coordinates \
      (catch redelivery only), the first of several, or an extractor of your own; or choose what happens to records \
      without one: process (without de-duplication), coordinates or dead-letter, instead of stop"
 )]

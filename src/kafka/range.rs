@@ -32,6 +32,11 @@ impl Range {
         Self { partitions: BTreeMap::from([(partition, (offset, offset + 1))]) }
     }
 
+    /// From where to where each partition is read.
+    pub(crate) fn of_each(partitions: impl IntoIterator<Item = (i32, (Offset, Offset))>) -> Self {
+        Self { partitions: partitions.into_iter().collect() }
+    }
+
     /// How many offsets it covers: at least as many as records, for compaction and transactions leave gaps.
     pub fn len(&self) -> u64 {
         self.partitions.values().map(|(from, to)| u64::try_from(to - from).unwrap_or(0)).sum()

@@ -1,6 +1,7 @@
 //! `hapax doctor`: connects to everything that the settings name, and judges it. It changes nothing.
 
 mod finding;
+mod ids;
 mod kafka;
 mod redis;
 #[cfg(test)]
@@ -68,6 +69,9 @@ async fn examine_kafka(consumer: &ConsumerSettings, settings: &Settings, report:
         Ok(survey) => {
             let (group, window, max_age) =
                 (consumer.kafka.group.clone(), settings.store.terms.window, consumer.max_age);
+            for (topic, _) in survey.topics.iter().zip(&roles).filter(|(_, role)| **role == Role::Source) {
+                report.findings.extend(ids::examine(consumer, settings, topic).await);
+            }
             report.findings.extend(kafka::judge(&survey, &Plan { group, roles, window, max_age }));
         }
         Err(error) => {

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use super::finding::{Finding, Severity};
 use super::kafka::{self, Plan, Role};
-use super::redis;
+use super::{ids, redis};
+use crate::id::{HeaderId, Identifier};
 use crate::kafka::{PartitionSurvey, Survey, TopicSurvey};
+use crate::record::{Record, TopicPartition};
 use crate::store::{Estimate, NodeHealth, OpenError, Persistence, Probe, Server, StoreHealth};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -161,4 +163,21 @@ fn a_duration_is_told_in_its_own_unit() {
     assert_eq!(kafka::duration(7 * DAY), "7 days");
     assert_eq!(kafka::duration(Duration::from_secs(90 * 60)), "90 minutes");
     assert_eq!(kafka::duration(Duration::from_millis(1500)), "1500 ms");
+}
+
+#[test]
+fn doctor_names_records_without_a_usable_id() {
+    let identifier = |rule: &str| Identifier::new("billing".parse().unwrap()).extractor(HeaderId::new(rule));
+    let event = |id: &'static str| {
+        let record = Record::builder(TopicPartition::new("orders", 0), 7);
+        record.header("ce_id", id).header("ce_source", "/a").payload("x").build()
+    };
+    let judged = |rule: &str, records: &[Record]| worse(ids::judge("topic orders", records, &identifier(rule)));
+    let records = [event("1"), event("2")];
+    assert_eq!(judged("x-id", &records), [(Severity::Warning, "no_message_id")]);
+    assert_eq!(judged("ce_id", &records), [(Severity::Warning, "id_without_source")]);
+    let default = Identifier::new("billing".parse().unwrap());
+    assert_eq!(worse(ids::judge("topic orders", &records, &default)), []);
+    let told = ids::judge("topic orders", &records, &identifier("x-id"));
+    assert!(told[0].says.contains("2 of its last 2 records") && told[0].says.contains("orders-0@7"), "{told:?}");
 }

@@ -1,11 +1,14 @@
 //! What every extractor makes of every kind of input.
 
 mod bad_input;
+mod cloud_events;
 mod encoding;
 mod equality;
 mod json;
+mod lists;
 mod namespace;
 mod policy;
+mod registry;
 mod replay;
 mod vectors;
 
@@ -31,6 +34,9 @@ fn variant(problem: &IdProblem) -> &'static str {
         IdProblem::Repeated { .. } => "repeated",
         IdProblem::Invalid { .. } => "invalid",
         IdProblem::NoScope { .. } => "no scope",
+        IdProblem::Unread { .. } => "unread",
+        IdProblem::InList { .. } if problem.is_absent() => "missing",
+        IdProblem::InList { tried } => variant(&tried.last().expect("a rule was asked").1),
     }
 }
 

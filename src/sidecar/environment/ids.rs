@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::problem::{Complaint, Parsed};
 use super::values::list;
-use crate::id::{ContentHash, Coordinates, Extract, FirstOf, HeaderId, JsonPointer, RecordKey, ScopeRule};
+use crate::id::{CloudEvents, ContentHash, Coordinates, Extract, FirstOf, HeaderId, JsonPointer, RecordKey, ScopeRule};
 
 const WAYS: &str = "choose cloudevents, header:<name>, key, json:<pointer>, content or coordinates";
 
@@ -32,7 +32,7 @@ pub(super) fn takes_a_scope(text: &str) -> bool {
 fn one(part: &str, scope: ScopeRule) -> Parsed<Arc<dyn Extract>> {
     let (kind, rest) = part.split_once(':').map_or((part, None), |(kind, rest)| (kind, Some(rest)));
     Ok(match (kind, rest) {
-        ("cloudevents", None) => Arc::new(HeaderId::cloud_events()),
+        ("cloudevents", None) => Arc::new(CloudEvents::new()),
         ("key", None) => Arc::new(RecordKey::new().scope(scope)),
         ("content", None) => Arc::new(ContentHash::new().scope(scope)),
         ("coordinates", None) => Arc::new(Coordinates),
