@@ -227,7 +227,11 @@ impl<C: Call> Driver<C> {
         let health = self.parts.store.health();
         if self.health.as_ref() != Some(&health) {
             self.parts.observer.on_store_health(&health);
+            let (refused, refuses) = (self.health.as_ref().is_some_and(StoreHealth::refuses), health.refuses());
             self.health = Some(health);
+            if refused != refuses {
+                self.step(Event::StoreRefuses(refuses));
+            }
         }
     }
 

@@ -160,6 +160,8 @@ pub enum Event {
     },
     /// Partitions are gone already: no commit is allowed.
     Lost(Vec<Assignment>),
+    /// The store refuses commands that it needs, or takes them again. While it does, no handler starts.
+    StoreRefuses(bool),
     /// Time has passed; see [`Engine::next_tick`](super::Engine::next_tick).
     Tick,
     /// An operator wants nothing to be started any more. What runs ends, is recorded and committed; what was claimed ahead

@@ -72,7 +72,7 @@ impl Engine {
     pub(super) fn complete(&mut self, id: WorkId) {
         let Some(work) = self.work(id) else { return };
         if work.fingerprint.is_some() {
-            self.enter(id, Stage::Completing { again_at: None, sendings: 0, unsure: 0 });
+            self.enter(id, Stage::Completing { again_at: None, sendings: 0, unsure: 0, refused: false });
             self.send_completion(id);
         } else {
             let outcome = work.outcome();
@@ -83,19 +83,19 @@ impl Engine {
     /// Sends the completion of an effect, for the first time or again: without limit, for the effect did happen.
     pub(super) fn send_completion(&mut self, id: WorkId) {
         let Some(work) = self.work(id) else { return };
-        let Stage::Completing { sendings, unsure, .. } = work.stage else { return };
+        let Stage::Completing { sendings, unsure, refused, .. } = work.stage else { return };
         let Some(lease) = work.hold.and_then(|hold| work.lease(hold.token)) else { return };
         let held_for = self.now.saturating_sub(work.claimed_at);
         let message = work.message.clone();
         let completion = Completion { lease, origin: work.record.origin(), held_for, message };
-        self.enter(id, Stage::Completing { again_at: None, sendings: sendings + 1, unsure });
+        self.enter(id, Stage::Completing { again_at: None, sendings: sendings + 1, unsure, refused });
         self.out.push(Action::Complete { work: id, completion });
     }
 
     /// A completion was answered: only now may the record settle.
     pub(super) fn completed(&mut self, id: WorkId, result: Result<CompletionOutcome, StoreError>) {
         let Some(work) = self.work(id) else { return };
-        let (Stage::Completing { again_at: None, sendings, unsure }, Some(hold)) = (&work.stage, work.hold) else {
+        let (Stage::Completing { again_at: None, sendings, unsure, .. }, Some(hold)) = (&work.stage, work.hold) else {
             return;
         };
         let (sendings, unsure, record, fingerprint) = (*sendings, *unsure, work.record.clone(), work.fingerprint);
@@ -120,7 +120,9 @@ impl Engine {
                 self.observer.on_store_error("complete", &error);
                 let delay = self.delay(Duration::from_millis(20), LONGEST_URGENT_DELAY, sendings);
                 let unsure = unsure.saturating_add(u32::from(error.may_have_executed()));
-                self.enter(id, Stage::Completing { again_at: Some(self.now + delay), sendings, unsure });
+                // Nothing starts while it stands so: the next effect could not be recorded either.
+                let refused = !error.may_have_executed();
+                self.enter(id, Stage::Completing { again_at: Some(self.now + delay), sendings, unsure, refused });
             }
         }
     }

@@ -143,6 +143,10 @@ pub struct Engine {
     next_scan: Duration,
     running: usize,
     exposed: usize,
+    /// Completions whose last answer was a refusal: while there is one, no handler starts.
+    refused: usize,
+    /// Whether the store is known to refuse commands that it needs.
+    store_refuses: bool,
     in_flight: usize,
     bytes: usize,
     /// The suspect that runs alone, or waits to: nobody else starts.
@@ -196,6 +200,8 @@ impl Engine {
             next_scan: Duration::ZERO,
             running: 0,
             exposed: 0,
+            refused: 0,
+            store_refuses: false,
             in_flight: 0,
             bytes: 0,
             alone: None,
@@ -234,6 +240,10 @@ impl Engine {
             Event::Committed { assignment, offset, result } => self.committed(&assignment, offset, result),
             Event::RevokeRequested { assignments, deadline } => self.revoke(assignments, deadline),
             Event::Lost(assignments) => assignments.iter().for_each(|a| self.lost(a)),
+            Event::StoreRefuses(refuses) => {
+                self.store_refuses = refuses;
+                self.freed |= !refuses;
+            }
             Event::Tick => self.tick(),
             Event::Pause => self.halt(),
             Event::Resume => self.go_on(),

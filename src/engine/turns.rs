@@ -97,8 +97,12 @@ impl Engine {
         }
     }
 
-    /// Whether any handler may be started at all.
+    /// Whether any handler may be started at all. None may while a completion is refused, or the store is known to refuse
+    /// what completions need: the effect could not be recorded, and a crash would repeat it.
     fn has_turn(&self) -> bool {
+        if self.refused > 0 || self.store_refuses {
+            return false;
+        }
         let open = !self.call.is_empty() && self.call.len() < self.config.batch;
         self.exposed < self.config.max_exposed && (open || self.calls < self.most_calls())
     }

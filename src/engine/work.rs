@@ -48,6 +48,8 @@ pub(super) enum Stage {
         sendings: u32,
         /// How many of these may have been executed without an answer.
         unsure: u32,
+        /// Whether the last answer was that it was certainly not executed.
+        refused: bool,
     },
     /// The claim was given back; its answer is awaited.
     Releasing,

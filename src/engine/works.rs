@@ -39,6 +39,7 @@ impl Engine {
         }
         change(&mut self.running, was.running, is.running);
         change(&mut self.exposed, was.exposed, is.exposed);
+        change(&mut self.refused, was.refused, is.refused);
         if let Some(at) = timer {
             self.timers.push(Reverse((at, Timer::Work(id))));
         }
@@ -48,7 +49,7 @@ impl Engine {
         if was.running && !is.running {
             self.leave_call(call);
         }
-        if was.exposed && !is.exposed {
+        if was.exposed && !is.exposed || was.refused && !is.refused {
             self.freed = true;
         }
     }
@@ -100,6 +101,7 @@ struct Counted {
     claimed: bool,
     running: bool,
     exposed: bool,
+    refused: bool,
 }
 
 impl Counted {
@@ -109,6 +111,7 @@ impl Counted {
             claimed: work.is_claimed_ahead(),
             running: work.stage == Stage::Running,
             exposed: work.is_exposed(),
+            refused: matches!(work.stage, Stage::Completing { refused: true, .. }),
         }
     }
 }

@@ -49,6 +49,62 @@ pub struct NodeHealth {
     pub problem: Option<String>,
     /// What it told of itself when it was asked last; nothing before that.
     pub server: Option<Server>,
+    /// What it refuses, where it refuses a command that the store needs. Then nothing is claimed there.
+    pub refuses: Option<Refusal>,
+}
+
+/// Commands that a server refuses although the store needs them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Refusal {
+    /// Why, and so what to do.
+    pub kind: RefusalKind,
+    /// The commands.
+    pub commands: Vec<String>,
+    /// What the server answers to the first of them.
+    pub because: String,
+}
+
+/// Why a server refuses commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RefusalKind {
+    /// The user lacks a right to a command or to keys.
+    Rights,
+    /// The server does not know a command by its name.
+    Unknown,
+    /// The server takes no writes for now: its snapshots fail, or it has too few replicas.
+    Writes,
+}
+
+impl Refusal {
+    /// What is the case, and what follows from it.
+    pub(in crate::store) fn says(&self) -> String {
+        let commands = self.commands.join(", ");
+        let needs = match self.kind {
+            RefusalKind::Writes => "it takes no writes now",
+            _ => "the store needs them",
+        };
+        format!("it refuses {commands} ({}); {needs}, so nothing is claimed and no handler starts", self.because)
+    }
+
+    /// What to do about it.
+    pub(in crate::store) fn remedy(&self) -> &'static str {
+        match self.kind {
+            #[cfg(feature = "redis")]
+            RefusalKind::Rights => super::redis::ALLOW_THEM,
+            #[cfg(not(feature = "redis"))]
+            RefusalKind::Rights => "let an administrator allow the user these commands",
+            RefusalKind::Unknown => {
+                "let the server take these commands by their own names: remove rename-command from its configuration"
+            }
+            RefusalKind::Writes => {
+                "see the error: mend the disk for its snapshots, or bring back the replicas that min-replicas-to-write \
+                 asks for"
+            }
+        }
+    }
 }
 
 /// What a server tells of itself.
@@ -119,8 +175,17 @@ pub(crate) const KEEP_A_LOG: &str =
     "turn on appendonly yes (with appendfsync everysec about the last second is at risk)";
 
 /// The names of all findings.
-pub const FINDINGS: [&str; 7] =
-    ["unreachable", "records_lost", "eviction_policy", "evicting", "evicted", "no_persistence", "persistence_fails"];
+pub const FINDINGS: [&str; 9] = [
+    "unreachable",
+    "commands_refused",
+    "writes_refused",
+    "records_lost",
+    "eviction_policy",
+    "evicting",
+    "evicted",
+    "no_persistence",
+    "persistence_fails",
+];
 
 impl StoreHealth {
     /// A store that has nothing to tell.
@@ -134,6 +199,11 @@ impl StoreHealth {
         let mut findings: Vec<Finding> = nodes.iter().flat_map(NodeHealth::findings).collect();
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         Self { store, breaker, nodes, findings }
+    }
+
+    /// Whether a server refuses commands that the store needs, so that nothing is claimed there.
+    pub fn refuses(&self) -> bool {
+        self.nodes.iter().any(|node| node.refuses.is_some())
     }
 
     /// Whether there is no finding of this severity or a worse one.
@@ -156,6 +226,13 @@ impl NodeHealth {
                 format!("it is not reached, so nothing is claimed: {problem}"),
                 "see the problem; it is tried again at least every second",
             );
+        }
+        if let Some(refusal) = &self.refuses {
+            let name = match refusal.kind {
+                RefusalKind::Writes => "writes_refused",
+                RefusalKind::Rights | RefusalKind::Unknown => "commands_refused",
+            };
+            find(Error, name, refusal.says(), refusal.remedy());
         }
         let Some(server) = &self.server else { return findings };
         if server.eviction_policy != "noeviction" {
@@ -244,6 +321,9 @@ mod tests {
         let none = Persistence { log: false, snapshots: Some(false), succeeds: true };
         assert_eq!(names(|_, server| server.persistence = none), ["no_persistence"]);
         assert_eq!(names(|_, server| server.persistence.succeeds = false), ["persistence_fails"]);
+        let refusal = |kind| Some(Refusal { kind, commands: vec!["SADD".to_owned()], because: "NOPERM".to_owned() });
+        assert_eq!(names(|node, _| node.refuses = refusal(RefusalKind::Rights)), ["commands_refused"]);
+        assert_eq!(names(|node, _| node.refuses = refusal(RefusalKind::Writes)), ["writes_refused"]);
         let away = names(|node, _| (node.breaker, node.problem) = (Breaker::Open, Some("away".to_owned())));
         assert_eq!(away, ["unreachable"]);
     }

@@ -46,7 +46,9 @@ pub use details::{DoneRecord, MessageDetails, PayloadHash};
 pub use error::{Cause, OpenError, StoreError};
 #[cfg(feature = "sidecar")]
 pub(crate) use health::KEEP_A_LOG;
-pub use health::{Breaker, FINDINGS, Finding, NodeHealth, Persistence, Server, Severity, StoreHealth};
+pub use health::{
+    Breaker, FINDINGS, Finding, NodeHealth, Persistence, Refusal, RefusalKind, Server, Severity, StoreHealth,
+};
 pub use memory::MemoryStore;
 pub use settings::{Agreement, LeaseTerms, SettingsError};
 pub use types::{

@@ -127,6 +127,12 @@ pub enum CompletionOutcome {
     /// The ID was done already: by another attempt, or by an earlier sending of this completion.
     /// [`Verdict::of`](super::Verdict::of) tells which.
     AlreadyDone,
+    /// The ID was not done before, as far as the store remembers; but it lost its data since the claim. Another attempt may
+    /// have been recorded and forgotten.
+    RecordedAfterLoss,
+    /// The ID was done already, and the store lost data since the claim, or may have: the lease may have been lost too, so
+    /// another attempt may have been let in.
+    AlreadyDoneAfterLoss,
 }
 
 /// Whether a renewal reached the lease.

@@ -12,7 +12,8 @@ pub enum Verdict {
     First,
     /// Another attempt finished meanwhile: this was a second effect.
     Overrun,
-    /// Either another attempt finished meanwhile, or an earlier sending of this completion had arrived.
+    /// Another attempt may have finished meanwhile; or an earlier sending of this completion had arrived, or the store lost
+    /// its data since the claim.
     PossibleOverrun,
 }
 
@@ -28,9 +29,11 @@ impl Verdict {
     pub fn of(outcome: CompletionOutcome, unsure: u32, answered_at: Duration, alone_until: Option<Duration>) -> Self {
         match outcome {
             CompletionOutcome::Recorded => Self::First,
-            CompletionOutcome::AlreadyDone if unsure == 0 => Self::Overrun,
+            CompletionOutcome::RecordedAfterLoss => Self::PossibleOverrun,
+            CompletionOutcome::AlreadyDone | CompletionOutcome::AlreadyDoneAfterLoss if unsure == 0 => Self::Overrun,
             CompletionOutcome::AlreadyDone if alone_until.is_some_and(|until| answered_at < until) => Self::First,
-            CompletionOutcome::AlreadyDone => Self::PossibleOverrun,
+            // A lease that was lost was not held, whatever the time.
+            CompletionOutcome::AlreadyDone | CompletionOutcome::AlreadyDoneAfterLoss => Self::PossibleOverrun,
         }
     }
 }
@@ -38,7 +41,7 @@ impl Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use CompletionOutcome::{AlreadyDone, Recorded};
+    use CompletionOutcome::{AlreadyDone, AlreadyDoneAfterLoss, Recorded, RecordedAfterLoss};
 
     #[test]
     fn no_second_effect_is_told_as_a_first() {
@@ -49,5 +52,8 @@ mod tests {
         assert_eq!(Verdict::of(AlreadyDone, 1, early, until), Verdict::First, "its own earlier copy");
         assert_eq!(Verdict::of(AlreadyDone, 1, late, until), Verdict::PossibleOverrun);
         assert_eq!(Verdict::of(AlreadyDone, 1, early, None), Verdict::PossibleOverrun, "the owner before may be alive");
+        assert_eq!(Verdict::of(AlreadyDoneAfterLoss, 1, early, until), Verdict::PossibleOverrun, "the lease was lost");
+        assert_eq!(Verdict::of(AlreadyDoneAfterLoss, 0, early, until), Verdict::Overrun, "there is no earlier copy");
+        assert_eq!(Verdict::of(RecordedAfterLoss, 0, early, until), Verdict::PossibleOverrun, "forgotten since");
     }
 }

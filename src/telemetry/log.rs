@@ -145,7 +145,8 @@ impl Observer for Log {
             Verdict::PossibleOverrun => sampled!(
                 self, warn, "possible overrun", record.topic(),
                 origin = %record.origin(),
-                "possibly a repeated effect: recording it took longer than its lease was held"
+                "possibly a repeated effect: it was already recorded when its lease may have run out, or the store lost data since \
+                 its claim"
             ),
         }
     }

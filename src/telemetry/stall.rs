@@ -9,7 +9,7 @@ pub(super) fn in_words(waits_for: &WaitsFor) -> Cow<'static, str> {
     Cow::Borrowed(match waits_for {
         WaitsFor::Claim => {
             "the store, which answers neither the claim of its message ID nor the renewal: it goes on by itself once the \
-             store answers; see that the store is reached and not full"
+             store answers; see that the store is reached, is not full, and refuses no command, which its status names"
         }
         WaitsFor::Elsewhere => {
             "another process, which has its message ID in flight: it goes on by itself once that one is done or its \
@@ -37,7 +37,8 @@ pub(super) fn in_words(waits_for: &WaitsFor) -> Cow<'static, str> {
         }
         WaitsFor::Completion => {
             "the store, which does not take the record of its effect as done: it goes on by itself once the store \
-             answers; until then a crash would repeat the effect; see that the store is reached and not full"
+             takes it; until then a crash would repeat the effect; see that the store is reached, is not full, and refuses \
+             no command, which its status names"
         }
         WaitsFor::Delivery => {
             "the dead-letter topic or retry topic, which does not take its copy: it is sent again by itself; see that \

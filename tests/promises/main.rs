@@ -50,6 +50,7 @@ mod store_late;
 mod store_proxy;
 mod store_redis;
 mod store_redis_faults;
+mod store_rights;
 mod store_sentinel;
 mod store_sets;
 mod store_tls;

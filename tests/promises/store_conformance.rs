@@ -35,12 +35,23 @@ pub struct Redis {
 }
 
 pub static SERVER: LazyLock<RedisServer> = LazyLock::new(RedisServer::start);
+/// With a user who may do what the store needs, and nothing else.
+static LEAST: LazyLock<RedisServer> = LazyLock::new(|| {
+    let server = RedisServer::start();
+    let allowed = format!("on >pw {}", RedisStore::PERMISSIONS);
+    server.cli(&["ACL", "SETUSER", "least"].into_iter().chain(allowed.split(' ')).collect::<Vec<_>>());
+    server
+});
 static CLUSTER: LazyLock<RedisCluster> = LazyLock::new(RedisCluster::start);
 static SENTINELS: LazyLock<RedisSentinels> = LazyLock::new(RedisSentinels::start);
 
 impl Redis {
     pub fn new(mode: DoneMode) -> Self {
         Self::at(SERVER.url(), mode)
+    }
+
+    fn least(mode: DoneMode) -> Self {
+        Self::at(LEAST.url().replace("://", "://least:pw@"), mode)
     }
 
     fn cluster(mode: DoneMode) -> Self {
@@ -79,6 +90,8 @@ conformance!(
 );
 conformance!(redis_compact, #[tokio::test], crate::store_conformance::Redis::new(hapax::store::DoneMode::Compact));
 conformance!(redis_exact, #[tokio::test], crate::store_conformance::Redis::new(hapax::store::DoneMode::Exact));
+conformance!(least_rights, #[tokio::test], crate::store_conformance::Redis::least(hapax::store::DoneMode::Compact));
+conformance!(least_rights_exact, #[tokio::test], crate::store_conformance::Redis::least(hapax::store::DoneMode::Exact));
 conformance!(cluster, #[tokio::test], crate::store_conformance::Redis::cluster(hapax::store::DoneMode::Compact));
 conformance!(cluster_exact, #[tokio::test], crate::store_conformance::Redis::cluster(hapax::store::DoneMode::Exact));
 conformance!(sentinel, #[tokio::test], crate::store_conformance::Redis::sentinels(hapax::store::DoneMode::Compact));

@@ -5,7 +5,8 @@ use std::fs::{self, OpenOptions};
 use std::time::Duration;
 
 use hapax::dedup::Begin;
-use hapax::store::{LeaseTerms, Verdict};
+use hapax::id::IdKey;
+use hapax::store::{Agreement, LeaseTerms, Store, Verdict};
 use tokio::time::Instant;
 
 use crate::common::{Mode, Proxy, RedisServer, await_until};
@@ -49,9 +50,7 @@ async fn flushed_it_repeats_what_it_forgot() {
     forgets(&server, || drop(server.cli(&["FLUSHALL"]))).await;
 }
 
-/// Two workers, for the lease was forgotten: the second effect is told, to whoever is recorded second. Not so where the
-/// first sending of its completion was lost with the connection: then "already done" is taken for that, as if the lease
-/// had still been there.
+/// Two workers, for the lease was forgotten: the second effect is reported to the one that is recorded second.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forgotten_lease_lets_another_in_and_the_overrun_is_told() {
     let server = RedisServer::start();
@@ -64,6 +63,75 @@ async fn a_forgotten_lease_lets_another_in_and_the_overrun_is_told() {
     effects.add(1);
     assert_eq!(recorded(guard.complete()).await, Verdict::Overrun);
     assert_eq!(effects.repeats(), 1, "possible: the one in flight");
+}
+
+/// As a process does at its start: from then on a loss is told from a restart with all data.
+async fn open(site: &Site) {
+    let agreement = Agreement::of(&*site.store, "header ce_id", &IdKey::default());
+    site.store.open(&agreement).await.unwrap();
+}
+
+/// The first sending of a completion is lost with the connection, Redis comes back empty and lets another worker in: what
+/// is already done then is not taken for one's own earlier copy.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeat_over_another_connection_is_possible() {
+    for opens in [true, false] {
+        let server = RedisServer::start();
+        let way = Proxy::to_port(server.port());
+        let (site, other) = (Site::new(&way.redis_url(), "hidden"), Site::new(&server.url(), "hidden"));
+        if opens {
+            open(&site).await;
+        }
+        let effects = Effects::default();
+        let guard = site.claim(1).await;
+        way.set(Mode::Blackhole);
+        effects.add(1);
+        let recording = guard.complete();
+        site.errors.until("complete", 1).await;
+        assert_eq!(site.errors.kinds("complete"), ["unknown"], "it may have arrived");
+        server.restart();
+        assert_eq!(other.handle(&effects, 1).await, Handled::Effect(Verdict::First));
+        way.set(Mode::Pass);
+        assert_eq!(recorded(recording).await, Verdict::PossibleOverrun, "opened: {opens}");
+        assert_eq!(effects.repeats(), 1);
+    }
+}
+
+/// What was claimed before the data was lost may have been handled elsewhere and forgotten.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_completion_after_a_loss_is_a_possible_repeat() {
+    let server = RedisServer::start();
+    let (site, effects) = (Site::new(&server.url(), "lost"), Effects::default());
+    open(&site).await;
+    let before = site.claim(1).await;
+    server.restart();
+    effects.add(1);
+    assert_eq!(recorded(before.complete()).await, Verdict::PossibleOverrun);
+    assert_eq!(site.handle(&effects, 2).await, Handled::Effect(Verdict::First), "claimed after the loss");
+}
+
+/// Neither a restart with all data nor a mere reconnect says anything of the records in flight.
+#[tokio::test(flavor = "multi_thread")]
+async fn data_that_was_kept_makes_no_possible_repeat() {
+    let server = RedisServer::start_with(&LOGGED);
+    let way = Proxy::to_port(server.port());
+    let (site, effects) = (Site::new(&way.redis_url(), "kept"), Effects::default());
+    open(&site).await;
+    // The completion is executed and its reply lost: already done at its second sending, over another connection.
+    let guard = site.claim(1).await;
+    way.set(Mode::SwallowReplies);
+    effects.add(1);
+    let recording = guard.complete();
+    site.errors.until("complete", 1).await;
+    way.set(Mode::Pass);
+    assert_eq!(recorded(recording).await, Verdict::First, "the server is the same");
+    let guards = [site.claim(2).await, site.claim(3).await];
+    server.restart();
+    for (n, guard) in [2, 3].into_iter().zip(guards) {
+        effects.add(n);
+        assert_eq!(recorded(guard.complete()).await, Verdict::First, "{n}");
+    }
+    assert_eq!(effects.repeats(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -326,11 +326,11 @@ async fn a_full_redis_starts_nothing_and_finishes_everything() {
 async fn a_refused_completion_keeps_its_lease() {
     let server = RedisServer::start();
     let mut redis = raw(&server).await;
-    // Somebody who may not write done IDs, by any command.
-    cli::<()>(&mut redis, &["ACL", "SETUSER", "half", "on", ">pw", "+@all", "~hapax:1:*:l:*", "%R~hapax:1:*:d:*"])
-        .await;
+    cli::<()>(&mut redis, &["ACL", "SETUSER", "half", "on", ">pw", "+@all", "~hapax:*"]).await;
     let worker = exact(&server.url().replace("redis://", "redis://half:pw@"));
     assert_eq!(worker.claim(1, b'a').await, claimed(0));
+    // From now on it may not write done IDs, by any command.
+    cli::<()>(&mut redis, &["ACL", "SETUSER", "half", "resetkeys", "~hapax:1:*:l:*", "%R~hapax:1:*:d:*"]).await;
     let answers = worker.0.complete(vec![completion(1, b'a')]).await;
     assert!(matches!(answers[..], [Err(StoreError::Refused(_))]), "{answers:?}");
     // Full, and the fallback refused too.

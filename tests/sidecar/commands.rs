@@ -11,7 +11,7 @@ use crate::common::{Kafka, Message, RedisServer, await_until, unique};
 use crate::setting::Setting;
 
 /// Runs a command to its end.
-async fn hapax(arguments: &[&str], settings: &[(&str, &str)]) -> (i32, String, String) {
+pub async fn hapax(arguments: &[&str], settings: &[(&str, &str)]) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hapax"));
     command.args(arguments).env_clear().envs(settings.iter().copied());
     let Output { status, stdout, stderr } =
@@ -21,7 +21,7 @@ async fn hapax(arguments: &[&str], settings: &[(&str, &str)]) -> (i32, String, S
 }
 
 /// What the doctor finds, by name, with its exit code.
-async fn doctor(settings: &[(&str, &str)]) -> (i32, Vec<(String, String)>) {
+pub async fn doctor(settings: &[(&str, &str)]) -> (i32, Vec<(String, String)>) {
     let (code, out, err) = hapax(&["doctor", "--json"], settings).await;
     let report: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("no JSON: {out}{err}"));
     let findings = report["findings"].as_array().unwrap().iter();
@@ -29,7 +29,7 @@ async fn doctor(settings: &[(&str, &str)]) -> (i32, Vec<(String, String)>) {
     (code, findings.map(|finding| (text(&finding["severity"]), text(&finding["name"]))).collect())
 }
 
-fn has(findings: &[(String, String)], severity: &str, name: &str) -> bool {
+pub fn has(findings: &[(String, String)], severity: &str, name: &str) -> bool {
     findings.iter().any(|(found, named)| found == severity && named == name)
 }
 

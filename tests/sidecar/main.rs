@@ -36,6 +36,7 @@ mod push_delivery;
 mod push_events;
 mod push_speed;
 mod push_tls;
+mod refusals;
 mod rust_examples;
 mod schema;
 mod serving;

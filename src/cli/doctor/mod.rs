@@ -110,6 +110,8 @@ async fn examine_store(settings: &Settings, report: &mut Report) {
     };
     match look(&store, settings).await {
         Ok(findings) => report.findings.extend(findings),
+        // A command that is refused is named with its remedy.
+        Err(_) if store.health().refuses() => report.findings.extend(redis::faults(&store.health())),
         Err(error) => {
             report.unreachable |= error.is_retryable();
             let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();

@@ -13,17 +13,7 @@ const WRONG: Duration = Duration::from_secs(60);
 
 /// Judges what was found.
 pub(super) fn judge(health: &StoreHealth, probe: &Probe, estimate: Option<&Estimate>) -> Vec<Finding> {
-    let mut findings: Vec<_> = health
-        .findings
-        .iter()
-        .map(|found| {
-            let says = format!("{}: {}", found.address, found.says);
-            match found.severity {
-                Severity::Error => Finding::error("redis", found.name, says, found.remedy),
-                _ => Finding::warning("redis", found.name, says, found.remedy),
-            }
-        })
-        .collect();
+    let mut findings = faults(health);
     for node in &health.nodes {
         let Some(server) = &node.server else { continue };
         findings.push(Finding::note(
@@ -87,6 +77,18 @@ pub(super) fn judge(health: &StoreHealth, probe: &Probe, estimate: Option<&Estim
         findings.push(memory(estimate));
     }
     findings
+}
+
+/// What the store itself finds wrong with its servers.
+pub(super) fn faults(health: &StoreHealth) -> Vec<Finding> {
+    let finding = |found: &crate::store::Finding| {
+        let says = format!("{}: {}", found.address, found.says);
+        match found.severity {
+            Severity::Error => Finding::error("redis", found.name, says, found.remedy),
+            _ => Finding::warning("redis", found.name, says, found.remedy),
+        }
+    };
+    health.findings.iter().map(finding).collect()
 }
 
 fn memory(estimate: Option<&Estimate>) -> Finding {

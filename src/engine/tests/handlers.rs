@@ -1,8 +1,9 @@
 //! Handlers: completions behind, exposed bounded, failures, back-off, stop.
 
 use super::harness::*;
+use crate::engine::{Event, Order};
 use crate::observe::FailureKind;
-use crate::store::CompletionOutcome;
+use crate::store::{Cause, CompletionOutcome, StoreError};
 
 #[test]
 fn the_next_handler_starts_before_the_completion_is_answered() {
@@ -229,4 +230,51 @@ fn a_completion_tells_since_when_its_claim_is_held() {
     bench.pass(ms(100));
     let held_for = bench.completion('x').held_for;
     assert!(held_for > ended_at - sent_at && held_for <= bench.now - sent_at, "{held_for:?}");
+}
+
+/// What could not be recorded must not be begun: a crash would repeat all of it.
+#[test]
+fn refused_completion_starts_no_handler() {
+    let refusals = [refused(), unavailable(), StoreError::Full(Cause::new("no room"))];
+    for refusal in refusals {
+        let mut bench = Bench::with(|config| config.order = Order::Unordered);
+        let a = bench.assign(0);
+        bench.deliver(&a, "xyz");
+        bench.claimed("x");
+        bench.handled("x");
+        bench.answer_completion('x', Err(refusal));
+        bench.claimed("yz");
+        bench.pass(ms(3000));
+        assert_eq!((bench.running(), bench.completing()), ("".into(), "x".into()));
+        // Whether that one arrived is not known, and so is not whether the next would.
+        bench.answer_completion('x', Err(unknown()));
+        assert_eq!(bench.running(), "yz");
+    }
+}
+
+#[test]
+fn a_completion_that_is_taken_again_lets_handlers_start() {
+    let mut bench = Bench::with(|config| config.order = Order::Unordered);
+    let a = bench.assign(0);
+    bench.deliver(&a, "xy");
+    bench.claimed("x");
+    bench.handled("x");
+    bench.answer_completion('x', Err(refused()));
+    bench.claimed("y");
+    assert_eq!(bench.running(), "");
+    bench.pass(ms(1000));
+    bench.completed("x");
+    assert_eq!(bench.running(), "y");
+}
+
+#[test]
+fn a_store_that_refuses_starts_no_handler() {
+    let mut bench = Bench::with(|config| config.order = Order::Unordered);
+    let a = bench.assign(0);
+    bench.deliver(&a, "xy");
+    bench.feed(Event::StoreRefuses(true));
+    bench.claimed("xy");
+    assert_eq!(bench.running(), "", "claimed before that was known");
+    bench.feed(Event::StoreRefuses(false));
+    assert_eq!(bench.running(), "xy");
 }

@@ -33,6 +33,10 @@ pub(super) fn unavailable() -> StoreError {
     StoreError::Unavailable(Cause::new("connection refused"))
 }
 
+pub(super) fn refused() -> StoreError {
+    StoreError::Refused(Cause::new("no permissions"))
+}
+
 pub(super) const FRESH: ClaimOutcome = ClaimOutcome::Claimed { attempts: 0, suspect: false };
 pub(super) const DONE: ClaimOutcome = ClaimOutcome::Done { cached: false, first: None };
 

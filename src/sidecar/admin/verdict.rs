@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::clock::span;
 use super::state::TargetCondition;
 use super::status::Snapshot;
-use crate::store::{self, Breaker};
+use crate::store::{self, Breaker, Finding};
 
 /// From when on it is told that a record waits.
 const LONG: Duration = Duration::from_secs(60);
@@ -39,6 +39,9 @@ fn errors(snapshot: &Snapshot) -> Option<String> {
         return Some(format!(
             "The store is not reached{problem}: nothing is handled until it is, and nothing is lost meanwhile."
         ));
+    }
+    if let Some(refused) = snapshot.store.findings.iter().find(|finding| finding.name.ends_with("_refused")) {
+        return Some(told(refused));
     }
     let mut stopped = snapshot.partitions.iter().flatten().filter_map(|part| Some((part, part.stopped.as_ref()?)));
     if let Some((part, stop)) = stopped.next() {
@@ -113,8 +116,11 @@ fn warnings(snapshot: &Snapshot) -> Option<String> {
 
 /// The first finding of the store that is that bad.
 fn finding(snapshot: &Snapshot, severity: store::Severity) -> Option<String> {
-    let finding = snapshot.store.findings.iter().find(|finding| finding.severity >= severity)?;
-    Some(format!("The store at {}: {}. To do: {}.", finding.address, finding.says, finding.remedy))
+    snapshot.store.findings.iter().find(|finding| finding.severity >= severity).map(told)
+}
+
+fn told(finding: &Finding) -> String {
+    format!("The store at {}: {}. To do: {}.", finding.address, finding.says, finding.remedy)
 }
 
 fn all_is_well(snapshot: &Snapshot) -> String {

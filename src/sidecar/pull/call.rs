@@ -1,5 +1,6 @@
 //! What all calls do alike: ask the store again for a while, tell why a token is stale, and choose a status.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::Json;
@@ -105,14 +106,18 @@ pub(super) fn in_words(state: Option<&State>) -> &'static str {
     }
 }
 
-/// Why the store gave no answer, in fixed words.
-pub(super) fn reason(error: &StoreError) -> &'static str {
-    match error {
-        StoreError::Unavailable(_) => "the store is not available; nothing was done",
+/// Why the store gave no answer; where somebody has to change a setting, the whole cause and the remedy.
+pub(super) fn reason(error: &StoreError) -> Cow<'static, str> {
+    Cow::Borrowed(match error {
+        StoreError::Unavailable(cause) => {
+            return format!("the store is not available; nothing was done ({cause})").into();
+        }
         StoreError::Full(_) => "the store is full; nothing was done",
-        StoreError::Refused(_) => "the store refuses it; somebody has to change a setting, see the log",
+        StoreError::Refused(cause) => {
+            return format!("the store refuses it; a setting has to be changed ({cause})").into();
+        }
         StoreError::Unknown(_) => "the store did not answer in time; it may have been done",
-    }
+    })
 }
 
 /// The status of a call: the worst of its items.

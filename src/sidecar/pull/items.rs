@@ -1,5 +1,6 @@
 //! What callers send and get, in JSON.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -151,7 +152,7 @@ pub(super) struct Answer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) state: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) reason: Option<&'static str>,
+    pub(super) reason: Option<Cow<'static, str>>,
 }
 
 /// The body of every answer.

@@ -20,6 +20,7 @@ pub(super) struct StoreStanding(pub(super) Arc<Health>);
 impl Observer for StoreStanding {
     fn on_store_health(&self, health: &StoreHealth) {
         match health.breaker {
+            Breaker::Closed if health.refuses() => self.0.failed(Part::Store, "refuses commands"),
             Breaker::Closed => self.0.started(Part::Store),
             _ => self.0.failed(Part::Store, "not reached"),
         }

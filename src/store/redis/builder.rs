@@ -7,10 +7,12 @@ use std::time::Duration;
 use redis::RedisConnectionInfo;
 
 use super::claim::millis;
-use super::connection::{Dial, Link, TlsSettings, Url};
+use super::commands::Questions;
+use super::connection::{Dial, Link, Servers, TlsSettings, Url};
 use super::deletions::Deletions;
 use super::duplicates::Duplicates;
 use super::layout::Layout;
+use super::runs::Runs;
 use super::slices::{Calendar, Expiries, Reader, SHORTEST_WINDOW};
 use super::{DoneMode, Inner, RedisStore};
 use crate::id::Namespace;
@@ -177,6 +179,8 @@ impl RedisStoreBuilder {
             let problem = "is given, and the URL does not ask for TLS; write rediss".to_owned();
             return Err(SettingsError { setting: "TLS certificate", problem });
         }
+        let layout = Layout::new(self.namespace);
+        let cluster = matches!(url.servers, Servers::Cluster(_));
         let dial = Dial {
             login: url.login,
             tls: url.tls.then(|| self.tls.connector()).transpose()?,
@@ -185,8 +189,8 @@ impl RedisStoreBuilder {
             timeouts: self.timeouts,
             strict: self.strict,
             health_interval: self.health_interval,
+            questions: Questions::new(layout.clone(), self.mode, cluster),
         };
-        let layout = Layout::new(self.namespace);
         let link = Link::new(url.servers, dial, self.sentinel_login, &layout);
         let calendar = Calendar::new(millis(self.terms.window));
         let inner = Inner {
@@ -198,6 +202,7 @@ impl RedisStoreBuilder {
             expiries: Expiries::default(),
             duplicates: Duplicates::default(),
             deletions: Deletions::default(),
+            runs: Runs::default(),
         };
         Ok(RedisStore { inner: Arc::new(inner) })
     }

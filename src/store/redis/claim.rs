@@ -36,11 +36,22 @@ const LOOK_AGAIN: usize = 4;
 const LONGEST_OPTIONS: usize = 24;
 
 pub(super) async fn claim(inner: Arc<Inner>, claims: Vec<Claim>) -> Answers<ClaimOutcome> {
+    let groups: Vec<Group> = claims.iter().map(|claim| Group::of(&claim.lease.fingerprint)).collect();
     let known = match inner.known().await {
         Ok(known) => known,
-        Err(error) => return vec![Err(faults::not_sent(error)); claims.len()],
+        Err(error) => {
+            // What a server refuses explains it best.
+            let refusals = inner.link.refusals(&[Group::NAMESPACE]).await;
+            let error = refusals.into_iter().flatten().next().unwrap_or_else(|| faults::not_sent(error));
+            return vec![Err(error); claims.len()];
+        }
     };
     let lookup = Lookup::by(inner.mode, &known);
+    inner.runs.note(&inner.link, &groups);
+    let refusals = inner.link.refusals(&groups).await;
+    if refusals.iter().any(Option::is_some) {
+        return claim_what_is_allowed(&inner, lookup, claims, refusals).await;
+    }
     let answers = match inner.duplicates.are_most() {
         _ if planted(Planted::LookUpFirst) => return look_up_first(&inner, lookup, claims).await,
         true => claim_the_rest(&inner, &lookup, claims).await,
@@ -48,6 +59,8 @@ pub(super) async fn claim(inner: Arc<Inner>, claims: Vec<Claim>) -> Answers<Clai
     };
     let done = answers.iter().filter(|answer| matches!(answer, Ok(ClaimOutcome::Done { .. }))).count();
     inner.duplicates.note(done, answers.len());
+    // Once more: there may have been no connection before.
+    inner.runs.note(&inner.link, &groups);
     answers
 }
 
@@ -78,6 +91,33 @@ async fn look_up_first(inner: &Arc<Inner>, lookup: Lookup, claims: Vec<Claim>) -
         });
     }
     answers
+}
+
+/// Claims where the server does all that a claim and its completion need. Elsewhere an effect could not be recorded, so
+/// nothing is claimed: what is done is still answered so.
+async fn claim_what_is_allowed(
+    inner: &Arc<Inner>,
+    lookup: Lookup,
+    claims: Vec<Claim>,
+    refusals: Vec<Option<StoreError>>,
+) -> Answers<ClaimOutcome> {
+    let (refused, allowed): (Vec<_>, Vec<_>) = claims.iter().zip(&refusals).partition(|(_, refusal)| refusal.is_some());
+    let found = inner.find(&lookup, refused.iter().map(|(claim, _)| &claim.lease.fingerprint)).await;
+    let mut found = found.into_iter();
+    let allowed = allowed.into_iter().map(|(claim, _)| claim.clone()).collect::<Vec<_>>();
+    let mut claimed = match allowed.is_empty() {
+        true => Vec::new(),
+        false => claim_all(inner, lookup, allowed).await,
+    }
+    .into_iter();
+    let answer = |(claim, refusal): (&Claim, Option<StoreError>)| match refusal {
+        None => claimed.next().unwrap_or_else(|| Err(faults::of_misfit("a claim"))),
+        Some(refusal) => match found.next() {
+            Some(Ok(Found::Done(first))) => Ok(done(first.as_deref(), claim)),
+            _ => Err(refusal),
+        },
+    };
+    claims.iter().zip(refusals).map(answer).collect()
 }
 
 /// Looks all of them up, and claims what is not done.

@@ -28,16 +28,40 @@ pub(super) async fn complete(inner: Arc<Inner>, completions: Vec<Completion>) ->
         Ok(known) => known,
         Err(error) => return vec![Err(faults::not_sent(error)); completions.len()],
     };
-    let answers = match inner.mode {
+    let begun = Instant::now();
+    let mut answers = match inner.mode {
         DoneMode::Compact => inner.remember_in_sets(&known, &completions).await,
         DoneMode::Exact => inner.remember_each(&known, &completions).await,
     };
+    inner.note_losses(begun, &completions, &mut answers);
     let recorded = completions.iter().zip(&answers).filter(|(_, answer)| answer.is_ok());
     inner.delete_later(recorded.map(|(completion, _)| completion.lease.fingerprint));
     answers
 }
 
 impl Inner {
+    /// Says of what was recorded whether data was lost since its claim, or may have been: its lease with it, so that
+    /// another attempt may have been let in.
+    fn note_losses(&self, begun: Instant, completions: &[Completion], answers: &mut Answers<CompletionOutcome>) {
+        let groups: Vec<Group> = completions.iter().map(|it| Group::of(&it.lease.fingerprint)).collect();
+        // After the answers: by now the server that gave them is known.
+        self.runs.note(&self.link, &groups);
+        let lost_at = self.reader.lost_at();
+        for ((completion, group), answer) in completions.iter().zip(groups).zip(answers) {
+            // Held for longer than the clock of this process goes back is held since ever.
+            let claimed_at = begun.checked_sub(completion.held_for);
+            let lost = lost_at.is_some_and(|at| claimed_at.is_none_or(|claimed| at >= claimed));
+            let restarted = || claimed_at.is_none_or(|claimed| self.runs.changed_since(&self.link, group, claimed));
+            match answer {
+                Ok(outcome @ CompletionOutcome::Recorded) if lost => *outcome = CompletionOutcome::RecordedAfterLoss,
+                Ok(outcome @ CompletionOutcome::AlreadyDone) if lost || restarted() => {
+                    *outcome = CompletionOutcome::AlreadyDoneAfterLoss;
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// Adds each ID to its set, by a plain command where the set has its expiry.
     ///
     /// What was done elsewhere since the claim can lie in another set, where a slice ended or grew meanwhile: those are

@@ -19,19 +19,9 @@ use std::sync::Arc;
 
 use redis::{ErrorKind, RedisError, ServerError, Value};
 
-use super::RedisStore;
 use super::batch::Reply;
+use super::commands::ALLOW_THEM;
 use crate::store::{Cause, StoreError};
-
-/// What an operator has to allow, and no more; tests keep this true. In a cluster the user is the same on every node.
-fn permissions() -> String {
-    format!(
-        "let an administrator allow the user what the store needs: `ACL SETUSER <user> {}`, with `+select` where the URL \
-         names a database, with `+cluster|slots +asking` in a cluster; and to a user of sentinels \
-         `+sentinel|get-master-addr-by-name`",
-        RedisStore::PERMISSIONS
-    )
-}
 
 /// What becomes of the connection after a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +43,11 @@ impl fmt::Display for At {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Redis at {}: {}", self.address, self.error)?;
         match self.error.code() {
-            Some("NOPERM") => write!(f, "; {}", permissions()),
+            Some("NOPERM") => write!(f, "; {ALLOW_THEM}"),
+            // What a script may not do is an error without a code of its own.
+            _ if self.error.detail().is_some_and(|text| text.contains("user executing the script can't")) => {
+                write!(f, "; {ALLOW_THEM}")
+            }
             _ => Ok(()),
         }
     }

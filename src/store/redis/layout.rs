@@ -126,6 +126,16 @@ impl Layout {
         self.key(b'd', fingerprint)
     }
 
+    /// A key of a kind and a group that no ID of a message has: to find out what may be done with such keys.
+    pub(super) fn unused(&self, group: Group, kind: u8) -> Vec<u8> {
+        let mut key = self.start(group, kind, 32);
+        match kind {
+            b's' => key.extend_from_slice(b"0.0.0"),
+            _ => key.extend_from_slice(&[b'0'; 32]),
+        }
+        key
+    }
+
     fn key(&self, kind: u8, fingerprint: &Fingerprint) -> Vec<u8> {
         let mut key = self.start(Group::of(fingerprint), kind, 32);
         fingerprint.as_bytes().iter().for_each(|byte| key.extend_from_slice(&digits(*byte)));

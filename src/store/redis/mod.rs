@@ -22,6 +22,7 @@ mod asking;
 mod batch;
 mod builder;
 mod claim;
+mod commands;
 mod complete;
 mod connection;
 mod deletions;
@@ -36,6 +37,8 @@ mod layout;
 mod loss;
 mod meta;
 mod probe;
+mod rights;
+mod runs;
 mod scripts;
 mod slices;
 mod value;
@@ -49,6 +52,7 @@ use futures_util::stream::{self, StreamExt};
 
 use self::batch::{Batch, Reply};
 pub use self::builder::RedisStoreBuilder;
+pub(in crate::store) use self::commands::ALLOW_THEM;
 use self::connection::Link;
 use self::deletions::Deletions;
 pub use self::done::DoneMode;
@@ -56,6 +60,7 @@ use self::duplicates::Duplicates;
 pub use self::estimate::Estimate;
 use self::layout::Layout;
 pub use self::probe::Probe;
+use self::runs::Runs;
 use self::slices::{Expiries, Reader};
 use super::{
     Agreement, Answers, Claim, ClaimOutcome, Completion, CompletionOutcome, Lease, LeaseTerms, OpenError, Release,
@@ -90,6 +95,7 @@ struct Inner {
     expiries: Expiries,
     duplicates: Duplicates,
     deletions: Deletions,
+    runs: Runs,
 }
 
 impl RedisStore {
@@ -109,8 +115,10 @@ impl RedisStore {
 
     /// The least that an operator has to allow the user of one server, as `ACL SETUSER` takes it. A cluster and sentinels
     /// need a little more; the error of what is missing says what.
-    pub const PERMISSIONS: &str = "~hapax:* +info +time +eval +evalsha +set +get +del +pexpire +pexpireat +pttl +sadd \
-                                   +sismember +srem +scard +hgetall +hsetnx +hdel";
+    ///
+    /// Every connection is asked whether all that this store sends is allowed. Until it is, nothing is claimed, and
+    /// [`Store::open`] fails and names the commands.
+    pub const PERMISSIONS: &str = commands::PERMISSIONS;
 
     /// Which namespace the store is of.
     pub fn namespace(&self) -> &Namespace {
@@ -148,6 +156,7 @@ impl RedisStore {
 
 impl Inner {
     async fn open(&self, agreement: &Agreement) -> Result<(), OpenError> {
+        self.link.check().await?;
         let mut batch = Batch::with_capacity(2);
         meta::ask(&mut batch, &self.layout, agreement, self.reader.kept_for())?;
         let replies = <[Reply; 2]>::try_from(self.link.ask(batch).await);

@@ -35,8 +35,9 @@ impl RedisStore {
     /// Cancel safe: it only reads.
     pub async fn probe(&self, agreement: &Agreement) -> Result<Probe, StoreError> {
         let inner = &self.inner;
-        // The first question makes the connection, which must not count as the time of the answer.
-        inner.link.ask(time()).await;
+        // The first question makes the connections, which must not count as the time of the answer. What a server refuses
+        // stands in the health of the store.
+        drop(inner.link.check().await);
         let mut batch = time();
         batch.push(Group::NAMESPACE, redis::cmd("GET").arg(inner.layout.meta()).take());
         let asked = Instant::now();

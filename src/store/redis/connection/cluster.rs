@@ -69,11 +69,36 @@ impl Cluster {
         self.keeper.known()?.of(group)?.serial()
     }
 
+    pub(super) fn run(&self, group: Group) -> Option<u64> {
+        self.keeper.known()?.of(group)?.run()
+    }
+
     pub(super) fn health(&self) -> Vec<NodeHealth> {
         match self.keeper.known() {
             Some(map) => map.nodes.iter().map(|node| node.health()).collect(),
             None => vec![self.keeper.health()],
         }
+    }
+
+    /// Connects to all nodes, and returns what one refuses that can be reached.
+    pub(super) async fn check(&self) -> Result<Option<StoreError>, StoreError> {
+        let map = self.keeper.map().await?;
+        let refusals = join_all(map.nodes.iter().map(|node| node.check())).await;
+        Ok(refusals.into_iter().find_map(|refusal| refusal.ok().flatten()))
+    }
+
+    /// What the node of each of these groups refuses; empty where none does.
+    pub(super) async fn refusals(&self, groups: &[Group]) -> Vec<Option<StoreError>> {
+        let Some(map) = self.keeper.known().filter(|map| !map.nodes.iter().all(|node| node.is_whole())) else {
+            return Vec::new();
+        };
+        let refusals = join_all(map.nodes.iter().map(|node| node.refusal())).await;
+        let of = |group: &Group| {
+            let node = map.of(*group)?;
+            let at = map.nodes.iter().position(|known| Arc::ptr_eq(known, node))?;
+            refusals[at].clone()
+        };
+        groups.iter().map(of).collect()
     }
 
     /// Sends each command to its node and returns a reply for each; one node's failure is that of its commands only.

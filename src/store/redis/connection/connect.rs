@@ -4,9 +4,9 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::info::{Info, Needs};
-use super::node::{Find, Live, Shared, State, cause};
+use super::node::{Find, Live, Rights, Shared, State, cause};
 use super::upkeep;
-use crate::store::redis::faults;
+use crate::store::redis::{faults, rights};
 use crate::store::{Cause, StoreError};
 
 /// The pause after a failed attempt, doubled by each that follows, up to the longest; each shortened by up to half at
@@ -58,7 +58,11 @@ async fn connect(mut task: Task, first_pause: Option<Duration>) {
                 tracing::info!(address = %live.address, "connected to Redis");
                 task.up = true;
                 upkeep::start(&shared, &live);
-                shared.state.send_replace(State::Up(live));
+                let lacking = matches!(&*shared.rights.borrow(), Rights::Lacking(_));
+                shared.state.send_replace(State::Up(live.clone()));
+                if lacking {
+                    upkeep::settle(&shared, &live);
+                }
                 return;
             }
             Err(why) => {
@@ -85,7 +89,9 @@ async fn attempt(shared: &Shared) -> Result<Live, StoreError> {
         let info = Info::new(info);
         info.check(&address, Needs { cluster: target.cluster, strict: target.dial.strict })?;
         let snapshots = upkeep::snapshots(&mut connection).await;
+        let refusal = rights::ask(&mut connection, &target.dial.questions, shared.has()).await.map_err(refused)?;
         upkeep::note(shared, &address, &info, snapshots);
+        upkeep::take_rights(shared, &address, refusal);
         Ok(Live::new(address, connection))
     };
     tokio::time::timeout(limit, attempt).await.unwrap_or_else(|_| {

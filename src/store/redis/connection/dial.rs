@@ -13,6 +13,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::place::Place;
 use super::tls;
+use crate::store::redis::commands::Questions;
 use crate::store::redis::faults;
 use crate::store::{Cause, StoreError};
 
@@ -29,6 +30,8 @@ pub(in crate::store::redis) struct Dial {
     pub(in crate::store::redis) strict: bool,
     /// How often a server that is in use is asked how it is doing.
     pub(in crate::store::redis) health_interval: Duration,
+    /// What every server is asked before anything is claimed there.
+    pub(in crate::store::redis) questions: Questions,
 }
 
 impl Dial {

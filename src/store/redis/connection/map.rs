@@ -159,7 +159,13 @@ impl Keeper {
             let range = ranges.iter().find(|range| (range.first..=range.last).contains(&slot));
             range.map(|range| owner(&range.master))
         });
-        let of = of.collect();
+        let of: Vec<Option<Arc<Node>>> = of.collect();
+        for node in &nodes {
+            let lies_there =
+                |(_, of): &(Group, &Option<Arc<Node>>)| of.as_ref().is_some_and(|of| Arc::ptr_eq(of, node));
+            let groups: Vec<Group> = Group::all().zip(&of).filter(lies_there).map(|(group, _)| group).collect();
+            node.has(&groups);
+        }
         let mut replicas: Vec<Place> = ranges.into_iter().flat_map(|range| range.replicas).collect();
         replicas.sort_unstable();
         replicas.dedup();

@@ -32,6 +32,7 @@ use self::node::{Find, Node, Target};
 use self::sentinel::Sentinels;
 use super::batch::{Batch, Reply};
 use super::layout::{Group, Layout};
+use crate::store::StoreError;
 use crate::store::health::{NodeHealth, StoreHealth};
 
 pub(super) use self::dial::Dial;
@@ -85,6 +86,36 @@ impl Link {
         match &self.0 {
             Way::One(node) => node.serial(),
             Way::Cluster(cluster) => cluster.serial(group),
+        }
+    }
+
+    /// Which run of its server a group is on, as it was seen last; another number for each start of each server.
+    pub(super) fn run(&self, group: Group) -> Option<u64> {
+        match &self.0 {
+            Way::One(node) => node.run(),
+            Way::Cluster(cluster) => cluster.run(group),
+        }
+    }
+
+    /// Connects to every server that is known, and fails where one refuses something that the store needs. A node of a
+    /// cluster that is away is no reason: the others go on without it.
+    pub(super) async fn check(&self) -> Result<(), StoreError> {
+        let refusal = match &self.0 {
+            Way::One(node) => node.check().await?,
+            Way::Cluster(cluster) => cluster.check().await?,
+        };
+        refusal.map_or(Ok(()), Err)
+    }
+
+    /// What the server of each of these groups refuses, where it refuses anything; empty where none does.
+    pub(super) async fn refusals(&self, groups: &[Group]) -> Vec<Option<StoreError>> {
+        match &self.0 {
+            Way::One(node) if node.is_whole() => Vec::new(),
+            Way::One(node) => match node.refusal().await {
+                None => Vec::new(),
+                refusal => vec![refusal; groups.len()],
+            },
+            Way::Cluster(cluster) => cluster.refusals(groups).await,
         }
     }
 

@@ -29,10 +29,13 @@ use super::dial::Dial;
 use super::place::Place;
 use super::redirect::Redirect;
 use super::sentinel::Sentinels;
-use super::upkeep::Known;
-use crate::store::health::{Breaker, NodeHealth};
+use super::upkeep::{self, Known};
+use crate::store::health::{Breaker, NodeHealth, Refusal};
 use crate::store::redis::batch::{Fault, Reply};
+use crate::store::redis::commands::Has;
 use crate::store::redis::faults::{self, Connection};
+use crate::store::redis::layout::Group;
+use crate::store::redis::rights;
 use crate::store::{Cause, StoreError};
 
 /// Which server to connect to, and how.
@@ -71,8 +74,25 @@ pub(super) struct Shared {
     pub(super) name: Arc<str>,
     pub(super) state: watch::Sender<State>,
     pub(super) known: Mutex<Known>,
+    /// Stands for the run of the server that was seen last; zero before the first.
+    pub(super) run: AtomicU64,
+    /// What lies there, of all that the store has.
+    has: Mutex<Has>,
+    /// What the server refuses.
+    pub(super) rights: watch::Sender<Rights>,
     /// How often anything was asked: whether it is in use.
     pub(super) asked: AtomicU64,
+}
+
+/// Whether a server does all that the store asks of it.
+#[derive(Clone, Debug)]
+pub(super) enum Rights {
+    /// It did when it was asked last.
+    Whole,
+    /// It refused something since; it is being asked.
+    Doubted,
+    /// It refuses this.
+    Lacking(Refusal),
 }
 
 #[derive(Clone)]
@@ -109,11 +129,15 @@ impl Live {
 impl Node {
     pub(super) fn new(target: Target) -> Self {
         let name = target.name().into();
+        let alone = !target.cluster;
         let shared = Shared {
             target,
             name,
             state: watch::Sender::new(State::Idle),
             known: Mutex::default(),
+            run: AtomicU64::default(),
+            has: Mutex::new(Has { group: Group::nth(0), plan: alone }),
+            rights: watch::Sender::new(Rights::Whole),
             asked: AtomicU64::default(),
         };
         Self { shared: Arc::new(shared) }
@@ -139,6 +163,22 @@ impl Node {
         }
     }
 
+    /// Takes down which groups lie there, in a cluster.
+    pub(super) fn has(&self, groups: &[Group]) {
+        let plan = groups.contains(&Group::NAMESPACE);
+        if let Some(group) = groups.iter().find(|group| **group != Group::NAMESPACE) {
+            *self.shared.has.lock() = Has { group: *group, plan };
+        }
+    }
+
+    /// Which run of the server was seen last.
+    pub(super) fn run(&self) -> Option<u64> {
+        match self.shared.run.load(Ordering::Relaxed) {
+            0 => None,
+            run => Some(run),
+        }
+    }
+
     pub(super) fn breaker(&self) -> Breaker {
         match &*self.shared.state.borrow() {
             State::Idle | State::Up(_) => Breaker::Closed,
@@ -154,7 +194,38 @@ impl Node {
             State::Connecting { failed: Some(why), .. } => (self.shared.name.to_string(), Some(cause(why).to_string())),
             _ => (self.shared.name.to_string(), None),
         };
-        NodeHealth { address, breaker, problem, server: self.shared.known.lock().server.clone() }
+        let known = self.shared.known.lock();
+        NodeHealth { address, breaker, problem, server: known.server.clone(), refuses: known.refuses.clone() }
+    }
+
+    /// Connects, and returns what the server refuses of all that the store sends.
+    pub(super) async fn check(&self) -> Result<Option<StoreError>, StoreError> {
+        self.live().await?;
+        Ok(self.refusal().await)
+    }
+
+    /// Whether the server is known to do all that the store asks of it, or there is no connection to tell.
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(&*self.shared.rights.borrow(), Rights::Whole)
+    }
+
+    /// What the server refuses; waits while that is being found out. Nothing where there is no connection.
+    pub(super) async fn refusal(&self) -> Option<StoreError> {
+        let State::Up(live) = self.shared.state.borrow().clone() else { return None };
+        let mut rights = self.shared.rights.subscribe();
+        let settled = rights.wait_for(|rights| !matches!(rights, Rights::Doubted));
+        let settled = tokio::time::timeout(self.shared.target.dial.response_limit, settled).await;
+        match settled {
+            Ok(Ok(rights)) => match &*rights {
+                Rights::Lacking(refusal) => Some(rights::error(&live.address, refusal)),
+                Rights::Whole | Rights::Doubted => None,
+            },
+            Ok(Err(_)) => None,
+            Err(_) => Some(StoreError::Unavailable(Cause::new(format!(
+                "Redis at {} refused a command and has not answered yet what else it refuses",
+                live.address
+            )))),
+        }
     }
 
     /// Sends the commands in one go and returns a reply for each.
@@ -171,7 +242,8 @@ impl Node {
         let fault = match live.connection.send_packed_commands(pipeline, 0, pipeline.len()).await {
             Ok(replies) if replies.len() == pipeline.len() => {
                 live.timeouts.store(0, Ordering::Relaxed);
-                return Ok(replies.into_iter().map(|reply| self.judge(&live, reply)).collect());
+                let replies = replies.into_iter().zip(pipeline.cmd_iter());
+                return Ok(replies.map(|(reply, command)| self.judge(&live, command, reply)).collect());
             }
             Ok(_) => (faults::of_misfit("a pipeline"), Connection::IsBuiltAnew),
             Err(error) => faults::of_request(&live.address, error),
@@ -194,7 +266,12 @@ impl Node {
     }
 
     /// A reply, or what it means that it is an error, for the caller and for the connection.
-    fn judge(&self, live: &Live, reply: Value) -> Reply {
+    fn judge(&self, live: &Live, command: &redis::Cmd, reply: Value) -> Reply {
+        if let Value::ServerError(error) = &reply
+            && rights::is_doubtful(command, error)
+        {
+            self.shared.doubt(live);
+        }
         reply_of(&live.address, reply).map_err(|(mut fault, connection)| {
             // A node tells its fellows' addresses without the host where that is its own.
             if let (Some(redirect), Some(place)) = (&mut fault.redirect, self.place()) {
@@ -239,6 +316,11 @@ impl Node {
 }
 
 impl Shared {
+    /// What the server is asked about.
+    pub(super) fn has(&self) -> Has {
+        *self.has.lock()
+    }
+
     /// Begins to connect, unless that is under way or done.
     fn start(self: &Arc<Self>) {
         let begins = self.state.send_if_modified(|state| {
@@ -250,6 +332,20 @@ impl Shared {
         });
         if begins {
             connect::start(self, None);
+        }
+    }
+
+    /// Asks again what the server refuses; until that is answered nothing is claimed there.
+    pub(super) fn doubt(self: &Arc<Self>, live: &Live) {
+        let begins = self.rights.send_if_modified(|rights| {
+            let whole = matches!(rights, Rights::Whole);
+            if whole {
+                *rights = Rights::Doubted;
+            }
+            whole
+        });
+        if begins {
+            upkeep::settle(self, live);
         }
     }
 

@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::place::Place;
 use super::*;
 use crate::id::{Fingerprint, Namespace};
+use crate::store::redis::commands::Questions;
 
 /// Decides what becomes of one command; nothing closes the connection.
 type Answer = Box<dyn FnMut(&[String]) -> Option<String> + Send>;
@@ -111,6 +112,7 @@ fn link(seed: &Fake) -> (Link, Layout) {
         timeouts: 3,
         strict: false,
         health_interval: 60 * SECOND,
+        questions: Questions::none(),
     };
     let layout = Layout::new(Namespace::new("n").unwrap());
     let seeds = Servers::Cluster(vec![seed.place.clone()]);

@@ -2,6 +2,7 @@
 //! while it is in use.
 
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -9,14 +10,16 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 
 use super::info::{Info, Needs};
-use super::node::{Find, Live, Shared, State};
-use crate::store::health::{NodeHealth, Server, Severity};
+use super::node::{Find, Live, Rights, Shared, State};
+use crate::store::health::{NodeHealth, Refusal, Server, Severity};
+use crate::store::redis::rights;
 use crate::store::{Cause, StoreError};
 
 /// What is known of a server, whichever connection it was read through.
 #[derive(Default)]
 pub(super) struct Known {
     pub(super) server: Option<Server>,
+    pub(super) refuses: Option<Refusal>,
     run: String,
     /// The findings that were logged, so that each is only once.
     logged: BTreeSet<&'static str>,
@@ -37,24 +40,88 @@ pub(super) fn note(shared: &Shared, address: &str, info: &Info, snapshots: Optio
     let before = known.server.as_ref().filter(|_| known.run == info.run());
     let server = info.server(snapshots, before);
     info.run().clone_into(&mut known.run);
-    let seen = NodeHealth { address: address.to_owned(), server: Some(server.clone()), ..NodeHealth::default() };
-    let findings = seen.findings();
-    for finding in findings.iter().filter(|finding| !known.logged.contains(finding.name)) {
-        match finding.severity {
-            Severity::Warning => {
-                tracing::warn!(address, finding = finding.name, remedy = finding.remedy, "Redis: {}", finding.says);
-            }
-            Severity::Error => {
-                tracing::error!(address, finding = finding.name, remedy = finding.remedy, "Redis: {}", finding.says);
+    let mut hasher = DefaultHasher::new();
+    info.run().hash(&mut hasher);
+    shared.run.store(hasher.finish().max(1), Ordering::Relaxed);
+    known.server = Some(server);
+    known.log(address);
+}
+
+/// Takes down what a server refuses, and logs what changed.
+pub(super) fn take_rights(shared: &Shared, address: &str, refusal: Option<Refusal>) {
+    {
+        let mut known = shared.known.lock();
+        known.refuses.clone_from(&refusal);
+        known.log(address);
+    }
+    shared.rights.send_replace(refusal.map_or(Rights::Whole, Rights::Lacking));
+}
+
+impl Known {
+    /// Logs the findings that are new, and those that are over.
+    fn log(&mut self, address: &str) {
+        let known = self;
+        let (server, refuses) = (known.server.clone(), known.refuses.clone());
+        let seen = NodeHealth { address: address.to_owned(), server, refuses, ..NodeHealth::default() };
+        let findings = seen.findings();
+        for finding in findings.iter().filter(|finding| !known.logged.contains(finding.name)) {
+            match finding.severity {
+                Severity::Warning => {
+                    tracing::warn!(address, finding = finding.name, remedy = finding.remedy, "Redis: {}", finding.says);
+                }
+                Severity::Error => {
+                    tracing::error!(
+                        address,
+                        finding = finding.name,
+                        remedy = finding.remedy,
+                        "Redis: {}",
+                        finding.says
+                    );
+                }
             }
         }
+        let now: BTreeSet<_> = findings.iter().map(|finding| finding.name).collect();
+        for gone in known.logged.difference(&now) {
+            tracing::info!(address, finding = gone, "Redis: this is no longer so");
+        }
+        known.logged = now;
     }
-    let now: BTreeSet<_> = findings.iter().map(|finding| finding.name).collect();
-    for gone in known.logged.difference(&now) {
-        tracing::info!(address, finding = gone, "Redis: this is no longer so");
+}
+
+/// How soon a server that refuses something is asked again.
+const ASKED_AGAIN: Duration = Duration::from_millis(500);
+
+/// Asks over and over what a server refuses, until that is nothing or the connection is no longer the one in use.
+pub(super) fn settle(shared: &Arc<Shared>, live: &Live) {
+    tokio::spawn(ask_rights(Arc::downgrade(shared), live.clone()));
+}
+
+async fn ask_rights(shared: Weak<Shared>, mut live: Live) {
+    loop {
+        let Some((dial, has)) = shared.upgrade().map(|shared| (Arc::clone(&shared.target.dial), shared.has())) else {
+            return;
+        };
+        let answer = rights::ask(&mut live.connection, &dial.questions, has).await;
+        let Some(shared) = shared.upgrade() else { return };
+        if !is_current(&shared, &live) {
+            // The next connection was asked, or will be.
+            return;
+        }
+        // Where the connection is lost, whoever asks something finds out, and what to do about it.
+        if let Ok(refusal) = answer {
+            let whole = refusal.is_none();
+            take_rights(&shared, &live.address, refusal);
+            if whole {
+                return;
+            }
+        }
+        drop(shared);
+        tokio::time::sleep(ASKED_AGAIN).await;
     }
-    known.logged = now;
-    known.server = Some(server);
+}
+
+fn is_current(shared: &Shared, live: &Live) -> bool {
+    matches!(&*shared.state.borrow(), State::Up(current) if current.serial == live.serial)
 }
 
 /// How often sentinels are asked whether the master is still the same.
@@ -82,6 +149,9 @@ async fn read_again(shared: Weak<Shared>, mut live: Live) {
         let needs = Needs { cluster: shared.target.cluster, strict: shared.target.dial.strict };
         if let Err(why) = info.check(&live.address, needs) {
             shared.lose(&live, why);
+        } else {
+            // A right that was taken away is noticed before it is needed.
+            shared.doubt(&live);
         }
     }
 }
@@ -108,7 +178,7 @@ async fn follow(shared: Weak<Shared>, live: Live) {
 async fn after(interval: Duration, shared: &Weak<Shared>, live: &Live, asked: &mut u64) -> Option<Option<Arc<Shared>>> {
     tokio::time::sleep(interval).await;
     let shared = shared.upgrade()?;
-    let current = matches!(&*shared.state.borrow(), State::Up(current) if current.serial == live.serial);
+    let current = is_current(&shared, live);
     let now = shared.asked.load(Ordering::Relaxed);
     let used = std::mem::replace(asked, now) != now;
     current.then(|| used.then_some(shared))

@@ -107,9 +107,14 @@ impl Reader {
         self.state.lock().loss.saw(written, Instant::now(), kept_for)
     }
 
-    /// How long ago it was found that Redis had lost what it remembered.
+    /// When it was last found that Redis had lost what it remembered.
+    pub(in super::super) fn lost_at(&self) -> Option<Instant> {
+        self.state.lock().loss.since()
+    }
+
+    /// How long ago that was.
     pub(in super::super) fn lost_for(&self) -> Option<Duration> {
-        self.state.lock().loss.since().map(|at| at.elapsed())
+        self.lost_at().map(|at| at.elapsed())
     }
 
     /// How long what the namespace agreed on is kept, in milliseconds.
