@@ -5,8 +5,8 @@
 #![allow(unreachable_pub, reason = "nothing is exported from a test binary; `pub` marks what a module offers")]
 #![allow(missing_docs, reason = "the fields of a history are named for what they are")]
 
-#[allow(dead_code, unused_imports, reason = "a checker offers more than its tests use")]
 mod checker;
 #[allow(dead_code, unused_imports, reason = "the half that runs writes what is only read here")]
 mod history;
+mod report;
 mod tests;

@@ -33,6 +33,7 @@ mod mode;
 mod nemesis;
 mod options;
 mod phases;
+mod report;
 mod schedule;
 mod worker;
 mod world;

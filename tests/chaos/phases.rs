@@ -13,6 +13,7 @@ use super::history::{Event, Leftover, Phase, Role, Run, Stage, Topic, now};
 use super::mode::*;
 use super::nemesis::{Nemesis, Numbers};
 use super::options::Options;
+use super::report;
 use super::schedule::Schedule;
 use super::world::{Fleet, Producer, Sampler, World, copies, journal, unwritten};
 
@@ -209,13 +210,9 @@ fn judge(out: &Path, planted: Option<&str>) -> bool {
         }
     };
     let judgement = checker::judge(&past);
-    for verdict in &judgement.verdicts {
-        println!("{:<4} {:?}: {} ({} checked)", verdict.invariant, verdict.state, verdict.title, verdict.checked);
-        verdict.notes.iter().for_each(|note| println!("       {note}"));
-        verdict.findings.iter().take(5).for_each(|finding| println!("     ! {}", finding.text));
-        if verdict.violations > 5 {
-            println!("     ! {} in all", verdict.violations);
-        }
+    match report::write(&past, &judgement, out) {
+        Ok(text) => println!("{text}\nreport with a timeline: {}", out.join("report.html").display()),
+        Err(problem) => println!("the report cannot be written into {}: {problem}", out.display()),
     }
     let Some(bug) = planted else { return judgement.passed() };
     let right = match bug {

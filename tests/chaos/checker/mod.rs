@@ -19,9 +19,10 @@ mod settled;
 mod verdict;
 
 pub use excuse::Excuse;
-pub use past::{Faults, NEVER, Part, Past, Span, Try};
-pub use repeats::{Repeat, Repeats};
-pub use verdict::{Finding, State, Verdict};
+pub use liveness::stalls;
+pub use past::{NEVER, Part, Past, Span, span};
+pub use repeats::Repeats;
+pub use verdict::{State, Verdict};
 
 /// All verdicts over a run.
 #[derive(Debug)]

@@ -14,8 +14,6 @@ pub struct Repeat {
     pub first: Try,
     pub again: Try,
     pub excused: Option<Excused>,
-    /// The number of effects before it.
-    pub before: usize,
 }
 
 /// One effect: its ID, partition and offset, and when it was.
@@ -49,7 +47,7 @@ impl Repeats {
         let effects = past.effects(id);
         for (before, again) in effects.iter().enumerate().skip(1) {
             // Each effect before it needs an excuse: the record of any one of them would have stopped this one.
-            let mut repeat = Repeat { id, first: effects[before - 1], again: *again, excused: None, before };
+            let mut repeat = Repeat { id, first: effects[before - 1], again: *again, excused: None };
             for first in effects[..before].iter().rev() {
                 let excused = excuse::find(past, first, again);
                 if let Some(Excused { by, fault: Some(fault) }) = excused {

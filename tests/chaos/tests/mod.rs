@@ -4,4 +4,5 @@ mod accepted;
 mod evidence;
 mod format;
 mod rejected;
+mod reports;
 mod story;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::history::{
-    Attempt, Copy, Counts, Ended, Entry, Event, Fault, Life, Nature, Produced, Reported, Role, Run, Stage, What,
+    Attempt, Copy, Counts, Ended, Entry, Event, Fault, Life, Nature, Produced, Reported, Role, Run, What,
 };
 
 use super::{Alive, Faults, Letter, NEVER, Names, Part, Past, Rec, Report, Sample, Try};
@@ -135,8 +135,8 @@ impl Builder {
         }
         self.nature_of[id as usize] = u8::try_from(nature).unwrap_or(u8::MAX);
         let key = produced.key.as_deref().map_or(u32::MAX, |key| self.keys.number(key));
-        let (offset, has_id, copy) = (produced.offset, produced.id.is_some(), produced.copy);
-        self.parts[part as usize].records.push(Rec { offset, at, id, key, has_id, copy });
+        let (offset, copy) = (produced.offset, produced.copy);
+        self.parts[part as usize].records.push(Rec { offset, at, id, key, copy });
     }
 
     fn reported(&mut self, at: u64, reported: Reported) {
@@ -147,8 +147,8 @@ impl Builder {
             let (part, offset) = (part.unwrap_or(u32::MAX), reported.offset.unwrap_or(-1));
             return self.completions.push((at, life, part, offset, id.unwrap_or(UNNAMED)));
         }
-        let Reported { what, offset, epoch, count, text, .. } = reported;
-        self.reports.push(Report { at, life, what, part, offset, id, epoch, count, text });
+        let Reported { what, offset, count, text, .. } = reported;
+        self.reports.push(Report { at, life, what, part, offset, id, count, text });
     }
 
     /// A record without an ID is known by its coordinates.
@@ -264,7 +264,6 @@ impl Builder {
             ended_at,
             last_at: self.last_at,
             ids: self.ids,
-            keys: self.keys,
             nature_of: self.nature_of,
             natures: self.natures,
             lives: self.lives,
@@ -297,12 +296,12 @@ impl Builder {
             // No copy was written after it was seen.
             let written = copy.timestamp_ms.saturating_mul(1_000).saturating_sub(run.wall_offset_us);
             let at = u64::try_from(written).unwrap_or(0).min(seen_at);
-            let (offset, has_id) = (copy.offset, copy.id.is_some());
+            let offset = copy.offset;
             if role == Role::Retry {
-                self.parts[part as usize].records.push(Rec { offset, at, id, key: u32::MAX, has_id, copy: 0 });
+                self.parts[part as usize].records.push(Rec { offset, at, id, key: u32::MAX, copy: 0 });
             }
-            let (reason, attempts) = (copy.reason, copy.attempts);
-            letters.push(Letter { id, at, role, part, offset, origin, reason, attempts });
+            let reason = copy.reason;
+            letters.push(Letter { id, at, role, part, offset, origin, reason });
         }
         letters.sort_by_key(|letter| (letter.id, letter.at));
         letters

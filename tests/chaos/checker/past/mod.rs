@@ -7,7 +7,7 @@ mod read;
 
 use std::path::Path;
 
-use crate::history::{Counts, Nature, Order, Outcome, Role, Run, Stage, What};
+use crate::history::{Counts, Nature, Order, Outcome, Role, Run, What};
 
 use build::Builder;
 pub use faults::{Faults, Span, span};
@@ -27,7 +27,6 @@ pub struct Past {
     /// The time of the last line.
     pub last_at: u64,
     pub ids: Names,
-    pub keys: Names,
     /// The nature of each ID, an index of `natures`.
     pub nature_of: Vec<u8>,
     pub natures: Vec<Nature>,
@@ -95,9 +94,8 @@ pub struct Rec {
     pub offset: i64,
     pub at: u64,
     pub id: u32,
-    /// An index of the keys; `u32::MAX` for none.
+    /// The number of its key; `u32::MAX` for none.
     pub key: u32,
-    pub has_id: bool,
     pub copy: u32,
 }
 
@@ -159,7 +157,6 @@ pub struct Letter {
     pub offset: i64,
     pub origin: (u32, i64),
     pub reason: String,
-    pub attempts: Option<u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -170,7 +167,6 @@ pub struct Report {
     pub part: Option<u32>,
     pub offset: Option<i64>,
     pub id: Option<u32>,
-    pub epoch: Option<u64>,
     pub count: u64,
     pub text: Option<String>,
 }
@@ -245,14 +241,6 @@ impl Past {
             self.clock(each.seen()),
             self.life(each.life).name()
         )
-    }
-
-    pub fn stage_at(&self, stage: Stage) -> Option<u64> {
-        match stage {
-            Stage::Faults => Some(self.faults_at),
-            Stage::Healed => self.healed_at,
-            Stage::End => self.ended_at,
-        }
     }
 
     pub fn is_ordered(&self) -> bool {

@@ -22,10 +22,6 @@ impl Names {
         number
     }
 
-    pub fn find(&self, name: &str) -> Option<u32> {
-        self.numbers.get(name).copied()
-    }
-
     pub fn name(&self, number: u32) -> &str {
         self.names.get(number as usize).map_or("?", |name| name)
     }
