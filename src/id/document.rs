@@ -27,7 +27,7 @@ pub(super) fn read<'r, S: DeserializeSeed<'r>>(
 ) -> Result<(S::Value, &'r Bytes), IdProblem> {
     let payload = record.payload().ok_or_else(|| IdProblem::Null { part: "payload".into() })?;
     if payload.is_empty() {
-        return Err(IdProblem::Unread { part: "payload".into(), problem: "is empty" });
+        return Err(IdProblem::Unread { part: "payload".into(), problem: "is empty, which is not valid JSON" });
     }
     // No JSON document begins with a zero byte, so the prefix cannot be mistaken.
     let registered = payload.len() >= REGISTRY_PREFIX && payload.starts_with(&[0]);
