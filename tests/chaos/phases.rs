@@ -72,9 +72,10 @@ async fn run(options: &Options) -> bool {
     // All are members before there is anything to do.
     sleep(JOIN).await;
     let (bootstrap, topic) = (world.kafka.bootstrap(), world.names.topic.clone());
-    let producer = Producer::start(&bootstrap, &topic, &mode, options.seed, rate, journal(&out, "producer"));
-
     let planted = options.planted.as_deref();
+    let slow = planted == Some("stale_release");
+    let producer = Producer::start(&bootstrap, &topic, &mode, options.seed, rate, slow, journal(&out, "producer"));
+
     let schedule = Schedule::new(options.seed, &mode, planted, WARM_UP, options.length);
     std::fs::write(out.join("plan.txt"), format!("{mode:#?}\n{schedule:#?}\n")).expect("a writable directory");
     book.write(Phase { stage: Stage::Faults }).expect("the history is writable");

@@ -179,6 +179,9 @@ impl Loop {
                         let attempt = answer["attempt"].as_u64().expect("an attempt") as u32;
                         let item = json!({"id": id, "token": answer["token"]});
                         let record = waiting[&id];
+                        if answer["suspect"] == Value::Bool(true) {
+                            self.report(What::Suspect, record);
+                        }
                         let outcome = self.one(record, attempt).await;
                         match outcome {
                             Outcome::Ok => done.push(item),

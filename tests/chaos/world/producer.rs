@@ -83,7 +83,15 @@ pub struct Producer {
 
 impl Producer {
     /// Sends so many records a second.
-    pub fn start(bootstrap: &str, topic: &str, mode: &Mode, seed: u64, rate: u64, journal: Journal) -> Self {
+    pub fn start(
+        bootstrap: &str,
+        topic: &str,
+        mode: &Mode,
+        seed: u64,
+        rate: u64,
+        slow: bool,
+        journal: Journal,
+    ) -> Self {
         let ends = Arc::new(AtomicBool::new(false));
         let (sent, written) = (Arc::new(Mutex::new(Sendings::new())), Arc::new(Mutex::new(BTreeSet::new())));
         let acknowledged = Arc::new(AtomicU64::new(0));
@@ -98,7 +106,7 @@ impl Producer {
         config.set("bootstrap.servers", bootstrap).set("enable.idempotence", "true").set("acks", "all");
         config.set("linger.ms", "5").set("message.timeout.ms", "120000");
         let producer: BaseProducer<Acknowledgements> = config.create_with_context(context).expect("a producer");
-        let mut messages = Messages::new(seed, mode, rate);
+        let mut messages = Messages::new(seed, mode, rate, slow);
         let (asked, noted, topic) = (Arc::clone(&ends), Arc::clone(&sent), topic.to_owned());
         let thread = std::thread::spawn(move || {
             let begun = Instant::now();
@@ -152,6 +160,8 @@ struct Messages {
     by_key: bool,
     /// No handler may take long: what shares its call, or its loop, would wait with it.
     quick: bool,
+    /// Handlers run for long, and their messages come in several partitions at once: for a bug that shows only so.
+    slow: bool,
     /// Fresh ones so far.
     fresh: u64,
     n: u64,
@@ -160,10 +170,10 @@ struct Messages {
 }
 
 impl Messages {
-    fn new(seed: u64, mode: &Mode, rate: u64) -> Self {
+    fn new(seed: u64, mode: &Mode, rate: u64, slow: bool) -> Self {
         let rng = StdRng::seed_from_u64(seed ^ 0x7072_6f64);
         let (by_key, quick) = (mode.order == Order::Key, mode.kinds == Kinds::Pull || mode.batch > 1);
-        Self { rng, rate, by_key, quick, fresh: 0, n: 0, later: BTreeMap::new() }
+        Self { rng, rate, by_key, quick, slow, fresh: 0, n: 0, later: BTreeMap::new() }
     }
 
     /// What is due at this time after the start.
@@ -198,6 +208,8 @@ impl Messages {
             110 if !self.quick => Nature::TimesOutOnce,
             112..115 if !self.quick => Nature::Slow,
             115..120 => Nature::NoId,
+            // With copies, more than the workers could take at once must not be slow.
+            120..520 if self.slow => Nature::Slow,
             _ => Nature::Plain,
         };
         let key = self.rng.random_range(0..200);
@@ -207,6 +219,14 @@ impl Messages {
     }
 
     fn plan_copies(&mut self, fresh: &Sending, now: Duration) {
+        if self.slow && fresh.nature == Nature::Slow {
+            for copy in 1..4 {
+                let partition = (fresh.partition + copy) % PARTITIONS;
+                let copy = Sending { copy: copy.unsigned_abs(), partition, ..fresh.clone() };
+                self.later.insert((now + Duration::from_millis(50), fresh.n + u64::from(copy.copy)), copy);
+            }
+            return;
+        }
         if fresh.id.is_none() || !self.rng.random_bool(0.1) {
             return;
         }
