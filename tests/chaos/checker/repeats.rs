@@ -49,10 +49,15 @@ impl Repeats {
             // Each effect before it needs an excuse: the record of any one of them would have stopped this one.
             let mut repeat = Repeat { id, first: effects[before - 1], again: *again, excused: None };
             for first in effects[..before].iter().rev() {
-                let excused = excuse::find(past, first, again);
+                // A handler that lost its lease may have its effect after the one that took the record over.
+                let late = again.started < first.started;
+                let (excused, of) = match excuse::find(past, first, again) {
+                    None if late => (excuse::find(past, again, first), again),
+                    excused => (excused, first),
+                };
                 if let Some(Excused { by, fault: Some(fault) }) = excused {
-                    let of = (first.id, first.part, first.offset, first.effect);
-                    self.exposed.entry((by, fault, first.life)).or_default().insert(of);
+                    let effect = (of.id, of.part, of.offset, of.effect);
+                    self.exposed.entry((by, fault, of.life)).or_default().insert(effect);
                 }
                 if excused.is_none() {
                     (repeat.first, repeat.excused) = (*first, None);
