@@ -18,10 +18,11 @@ pub const HANDLER_LIMIT: Duration = Duration::from_secs(8);
 pub const DRAIN: Duration = Duration::from_secs(2);
 pub const COMMIT: Duration = Duration::from_millis(500);
 pub const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
-pub const RETRY_DELAY: Duration = Duration::from_secs(2);
+pub const RETRY_DELAY: Duration = Duration::from_millis(500);
 pub const MAX_ATTEMPTS: u32 = 6;
 pub const CONCURRENCY: usize = 16;
 pub const PARTITIONS: i32 = 8;
+pub const RETRY_PARTITIONS: i32 = 2;
 
 /// Which processes the workers are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -66,7 +66,7 @@ async fn run(options: &Options) -> bool {
     let book = journal(&out, "harness");
     book.write(describe(options, &mode, &world)).expect("the history is writable");
     let numbers = Arc::new(Numbers::default());
-    let sampler = Sampler::start(&world.kafka.bootstrap(), &world.names, mode.retry, journal(&out, "committed"));
+    let sampler = Sampler::start(&world.kafka.bootstrap(), &world.names, journal(&out, "committed"));
     let fleet = Fleet::start(&world, &mode, out.clone(), options.planted.clone(), Arc::clone(&numbers)).await;
     let rate = options.rate.unwrap_or(if mode.exposed == 1 { 200 } else { 400 });
     // All are members before there is anything to do.
@@ -142,7 +142,10 @@ async fn run(options: &Options) -> bool {
     sleep(Duration::from_millis(1_200)).await;
     sampler.end().await;
     let dead = copies(&world.kafka, &world.names.dead, &book).await;
-    let retried = if mode.retry { copies(&world.kafka, &world.names.retry, &book).await } else { 0 };
+    let mut retried = 0;
+    for retry in &world.names.retries {
+        retried += copies(&world.kafka, retry, &book).await;
+    }
     println!("{:>4} s  ended; {dead} dead letters, {retried} copies in retry topics", begun.elapsed().as_secs());
     drop(world);
     let passed = judge(&out, options.planted.as_deref());
@@ -172,8 +175,8 @@ fn describe(options: &Options, mode: &Mode, world: &World) -> Run {
         Topic { name: world.names.topic.clone(), partitions: PARTITIONS, role: Role::Source },
         Topic { name: world.names.dead.clone(), partitions: 2, role: Role::DeadLetter },
     ];
-    if mode.retry {
-        topics.push(Topic { name: world.names.retry.clone(), partitions: 4, role: Role::Retry });
+    for retry in &world.names.retries {
+        topics.push(Topic { name: retry.clone(), partitions: RETRY_PARTITIONS, role: Role::Retry });
     }
     Run {
         seed: options.seed,

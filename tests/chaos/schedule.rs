@@ -273,7 +273,7 @@ impl Draw<'_> {
     }
 
     fn freezes(&mut self) -> (Deed, u64) {
-        let (worker, lasts) = (self.rng.random_range(0..16), self.ms(7_000..9_000));
+        let (worker, lasts) = (self.rng.random_range(0..16), self.ms(7_500..10_500));
         (Deed::Freeze { worker, lasts }, lasts)
     }
 

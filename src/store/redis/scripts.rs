@@ -166,18 +166,10 @@ return 1",
     )
 });
 
-/// `KEYS` lease · `ARGV` token, attempts or `unstarted`, grace in ms. Answers 1 where the token held the lease.
-///
-/// Unstarted, the lease itself tells what its claim found. After a takeover that was a lease that had run out: it is
-/// written again under a token that nobody has, with no more time to live than the grace beside it. A count is never
-/// lowered: an old release may find a lease that a late copy of its claim took anew, from somebody who counted further.
-pub(super) static RELEASE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        "#!lua flags=allow-oom
-local held = redis.call('GET', KEYS[1])
-if not held or string.sub(held, 1, 1) ~= '1' or string.sub(held, 2, 2) == 'i'
-  or string.sub(held, 3, 18) ~= ARGV[1] then return 0 end
-local attempts, found = tonumber(ARGV[2]), struct.unpack('>I4', held, 19)
+/// What a release does with a lease that it may release: `held` is its value.
+macro_rules! release_held {
+    () => {
+        "local attempts, found = tonumber(ARGV[2]), struct.unpack('>I4', held, 19)
 local suspect = string.sub(held, 2, 2) == 's'
 if suspect then found = math.max(found - 1, 0) end
 if suspect and not attempts then
@@ -192,13 +184,36 @@ else
   local idle = '1i' .. string.rep('\\0', 16) .. struct.pack('>I4', attempts) .. string.sub(held, 23)
   redis.call('SET', KEYS[1], idle, 'PX', ARGV[3])
 end
-return 1",
-    )
+return 1"
+    };
+}
+
+/// `KEYS` lease · `ARGV` token, attempts or `unstarted`, grace in ms. Answers 1 where the token held the lease.
+///
+/// Unstarted, the lease itself tells what its claim found. After a takeover that was a lease that had run out: it is
+/// written again under a token that nobody has, with no more time to live than the grace beside it. A count is never
+/// lowered: an old release may find a lease that a late copy of its claim took anew, from somebody who counted further.
+pub(super) static RELEASE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        "#!lua flags=allow-oom
+local held = redis.call('GET', KEYS[1])
+if not held or string.sub(held, 1, 1) ~= '1' or string.sub(held, 2, 2) == 'i'
+  or string.sub(held, 3, 18) ~= ARGV[1] then return 0 end
+",
+        release_held!()
+    ))
 });
 
 /// A planted bug: [`RELEASE`] without its comparison of tokens.
-pub(super) static RELEASE_ANY: LazyLock<Script> =
-    LazyLock::new(|| Script::new("#!lua flags=allow-oom\nreturn redis.call('DEL', KEYS[1])"));
+pub(super) static RELEASE_ANY: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        "#!lua flags=allow-oom
+local held = redis.call('GET', KEYS[1])
+if not held or string.sub(held, 2, 2) == 'i' then return 0 end
+",
+        release_held!()
+    ))
+});
 
 /// `KEYS` leases · `ARGV` their tokens, in the same order. Deletes those that the tokens hold, and answers nothing:
 /// what a claim took before it found the ID done.

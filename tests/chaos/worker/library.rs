@@ -105,8 +105,8 @@ fn builder(job: &Job, journal: &Journal) -> ConsumerBuilder {
         .id_policy(IdPolicy::DeadLetter)
         .dead_letter_topic(&job.dead)
         .observer(Arc::new(Fan::new([metrics, written])));
-    if job.mode.retry {
-        builder = builder.retry_topic(&job.retry, RETRY_DELAY);
+    for retry in &job.retries {
+        builder = builder.retry_topic(retry, RETRY_DELAY);
     }
     if job.mode.static_members {
         builder = builder.static_member(format!("{}-{}", job.group, job.worker));

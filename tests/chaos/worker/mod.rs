@@ -33,7 +33,7 @@ pub struct Job {
     pub redis: String,
     pub topic: String,
     pub dead: String,
-    pub retry: String,
+    pub retries: Vec<String>,
     pub group: String,
     pub mode: Mode,
     /// Where the sidecar's pull API is.

@@ -132,7 +132,7 @@ impl Fleet {
             redis: self.redis.url(number),
             topic: self.names.topic.clone(),
             dead: self.names.dead.clone(),
-            retry: self.names.retry.clone(),
+            retries: self.names.retries.clone(),
             group: self.names.group.clone(),
             mode: self.mode.clone(),
             pull: String::new(),

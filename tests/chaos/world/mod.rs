@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::common::{KafkaCluster, unique};
 use super::history::Journal;
-use super::mode::{Mode, PARTITIONS};
+use super::mode::{MAX_ATTEMPTS, Mode, PARTITIONS, RETRY_PARTITIONS};
 
 pub use fleet::Fleet;
 pub use producer::{Producer, Sendings};
@@ -23,7 +23,8 @@ pub use sampler::{Sampler, copies, unwritten};
 pub struct Names {
     pub topic: String,
     pub dead: String,
-    pub retry: String,
+    /// One after the other; none, where records are tried again in place.
+    pub retries: Vec<String>,
     pub group: String,
 }
 
@@ -40,13 +41,13 @@ impl World {
         let names = Names {
             topic: unique("orders"),
             dead: unique("orders-dead"),
-            retry: unique("orders-retry"),
+            retries: (1..MAX_ATTEMPTS).filter(|_| mode.retry).map(|n| unique(&format!("orders-retry-{n}"))).collect(),
             group: unique("billing"),
         };
         kafka.create_topic(&names.topic, PARTITIONS).await;
         kafka.create_topic(&names.dead, 2).await;
-        if mode.retry {
-            kafka.create_topic(&names.retry, 4).await;
+        for retry in &names.retries {
+            kafka.create_topic(retry, RETRY_PARTITIONS).await;
         }
         Self { kafka, redis, names }
     }

@@ -187,7 +187,8 @@ fn push(job: &Job, port: &str) -> Vec<(&'static str, String)> {
         ("HAPAX_KAFKA_CONSUMER_MAX_POLL_INTERVAL_MS", POLL.as_millis().to_string()),
     ]);
     if mode.retry {
-        variables.push(("HAPAX_RETRY_TOPICS", format!("{}={}", job.retry, ms(RETRY_DELAY))));
+        let topics: Vec<String> = job.retries.iter().map(|topic| format!("{topic}={}", ms(RETRY_DELAY))).collect();
+        variables.push(("HAPAX_RETRY_TOPICS", topics.join(",")));
     }
     if mode.static_members {
         variables.push(("HAPAX_STATIC_MEMBER", format!("{}-{}", job.group, job.worker)));

@@ -209,7 +209,7 @@ impl Messages {
             112..115 if !self.quick => Nature::Slow,
             115..120 => Nature::NoId,
             // With copies, more than the workers could take at once must not be slow.
-            120..520 if self.slow => Nature::Slow,
+            120..720 if self.slow => Nature::Slow,
             _ => Nature::Plain,
         };
         let key = self.rng.random_range(0..200);

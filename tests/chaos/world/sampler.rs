@@ -15,7 +15,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::{Names, Sendings};
 use crate::common::Client;
 use crate::history::{Committed, Copy, Journal, Produced, now};
-use crate::mode::PARTITIONS;
+use crate::mode::{PARTITIONS, RETRY_PARTITIONS};
 use crate::worker::{NUMBER, Payload};
 
 const EVERY: Duration = Duration::from_millis(500);
@@ -30,7 +30,7 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    pub fn start(bootstrap: &str, names: &Names, retry: bool, journal: Journal) -> Self {
+    pub fn start(bootstrap: &str, names: &Names, journal: Journal) -> Self {
         let ends = Arc::new(AtomicBool::new(false));
         let lag = Arc::new(Mutex::new(None));
         let mut config = ClientConfig::new();
@@ -38,8 +38,8 @@ impl Sampler {
         let consumer: BaseConsumer = config.create().expect("a consumer");
         let mut asked = TopicPartitionList::new();
         asked.add_partition_range(&names.topic, 0, PARTITIONS - 1);
-        if retry {
-            asked.add_partition_range(&names.retry, 0, 3);
+        for retry in &names.retries {
+            asked.add_partition_range(retry, 0, RETRY_PARTITIONS - 1);
         }
         let (stop, found, group) = (Arc::clone(&ends), Arc::clone(&lag), names.group.clone());
         let thread = std::thread::spawn(move || {
