@@ -57,6 +57,7 @@ impl Options {
                 "--planted" => options.planted = Some(value()?),
                 "--graceful" => options.graceful = true,
                 "--judge" => options.judge = Some(value()?.into()),
+                "--help" => return Err(String::new()),
                 "--ci" => options.ci = true,
                 other => return Err(format!("{other} is no argument")),
             }

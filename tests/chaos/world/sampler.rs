@@ -35,7 +35,6 @@ impl Sampler {
         let lag = Arc::new(Mutex::new(None));
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", bootstrap).set("group.id", &names.group).set("enable.auto.commit", "false");
-        let consumer: BaseConsumer = config.create().expect("a consumer");
         let mut asked = TopicPartitionList::new();
         asked.add_partition_range(&names.topic, 0, PARTITIONS - 1);
         for retry in &names.retries {
@@ -43,8 +42,16 @@ impl Sampler {
         }
         let (stop, found, group) = (Arc::clone(&ends), Arc::clone(&lag), names.group.clone());
         let thread = std::thread::spawn(move || {
+            let connect = || -> BaseConsumer { config.create().expect("a consumer") };
+            let mut consumer = connect();
             while !stop.load(SeqCst) {
-                if let Some(sample) = sample(&consumer, &asked, &group) {
+                let sample = sample(&consumer, &asked, &group);
+                if sample.is_none() {
+                    // One that nobody polls may look for a coordinator that is gone for ever.
+                    let old = std::mem::replace(&mut consumer, connect());
+                    std::thread::spawn(move || drop(old));
+                }
+                if let Some(sample) = sample {
                     let behind = |it: &Committed| it.end - it.offset.unwrap_or(0);
                     *found.lock() = Some((now(), sample.iter().map(behind).sum()));
                     for committed in sample {
