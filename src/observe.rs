@@ -3,15 +3,19 @@
 //! Every decision goes through an [`Observer`]; metrics are one implementation of it (`telemetry`). Methods are called
 //! on the hot path: they must return at once.
 
+mod commit;
 mod fan;
+mod kafka;
 
 use std::time::Duration;
 
 use crate::record::{Epoch, Offset, Origin, Record, TopicPartition};
 use crate::store::{StoreError, StoreHealth, Verdict};
 
+pub use commit::{CommitRefused, RefusalKind};
 pub use fan::Fan;
 pub(crate) use fan::every_method;
+pub use kafka::{GroupState, KafkaClients, KafkaHealth, KafkaState};
 
 /// Who recognised a duplicate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,9 +187,10 @@ pub trait Observer: std::fmt::Debug + Send + Sync + 'static {
     fn on_commit(&self, partition: &TopicPartition, offset: Offset, lag: Duration) {
         let _ = (partition, offset, lag);
     }
-    /// A commit was refused; the next owner will see the records again and drop them as duplicates.
-    fn on_commit_failed(&self, partition: &TopicPartition, offset: Offset, reason: &str) {
-        let _ = (partition, offset, reason);
+    /// A commit was refused; the next commit covers it, or the next owner reads the records again and drops them as
+    /// duplicates.
+    fn on_commit_failed(&self, partition: &TopicPartition, offset: Offset, refused: &CommitRefused) {
+        let _ = (partition, offset, refused);
     }
     /// A partition was assigned.
     fn on_assign(&self, partition: &TopicPartition, epoch: Epoch) {
@@ -219,6 +224,10 @@ pub trait Observer: std::fmt::Debug + Send + Sync + 'static {
     /// The store's state is another than it was; looked at every second.
     fn on_store_health(&self, health: &StoreHealth) {
         let _ = health;
+    }
+    /// The state of the Kafka clients is another than it was; looked at every second while the consumer runs.
+    fn on_kafka_health(&self, clients: &KafkaClients) {
+        let _ = clients;
     }
 }
 

@@ -63,6 +63,15 @@ pub(super) async fn status(settings: &Settings, options: &StatusOptions) -> Resu
 fn summary(status: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let mut lines = format!("{}: {}\n", text(&status["severity"]), text(&status["says"]));
+    for client in ["consumer", "producer"] {
+        let health = &status["kafka"][client];
+        if !health.is_object() {
+            continue;
+        }
+        let group = health["group"].as_str().map(|group| format!(", group: {group}")).unwrap_or_default();
+        let problem = health["problem"].as_str().map(|problem| format!("; {problem}")).unwrap_or_default();
+        lines += &format!("kafka {client}: {}{group}{problem}\n", text(&health["state"]));
+    }
     for finding in status["store"]["findings"].as_array().into_iter().flatten() {
         lines += &format!(
             "{}: store: {}; {}\n",

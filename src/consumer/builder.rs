@@ -49,6 +49,7 @@ pub struct ConsumerBuilder {
     pub(super) batch: Option<usize>,
     handler_time_limit: Duration,
     drain_limit: Duration,
+    start_timeout: Duration,
 }
 
 impl Default for ConsumerBuilder {
@@ -70,6 +71,7 @@ impl Default for ConsumerBuilder {
             batch: None,
             handler_time_limit: Duration::from_secs(30),
             drain_limit: Duration::from_secs(5),
+            start_timeout: Duration::from_secs(30),
         }
     }
 }
@@ -140,10 +142,25 @@ impl ConsumerBuilder {
         self
     }
 
-    /// How long the brokers may take to answer at the start; default 10 s. After that [`Consumer::run`] fails,
-    /// retryably, so that a wrong address is told soon.
+    /// How long the brokers may take to answer one attempt to start; default 10 s. See
+    /// [`start_timeout`](Self::start_timeout) for all attempts together.
     pub fn start_limit(mut self, limit: Duration) -> Self {
         self.kafka.start_limit = limit;
+        self
+    }
+
+    /// How long the start may wait for services that are away; default 30 s. Zero makes one attempt.
+    ///
+    /// * *Waited for*, because time can mend it: a store that does not answer or still loads its data, brokers that do not
+    ///   answer, a topic that does not exist yet.
+    /// * *Returned at once*, because it cannot: settings that cannot work, access that is denied, other settings than those
+    ///   of the namespace.
+    ///
+    /// Pauses between two attempts grow from 0.2 s to 5 s. A failed attempt is logged, one line in ten seconds at most.
+    /// After the time the error of the last attempt is returned; it is
+    /// [retryable](crate::error::RunError::is_retryable). A shutdown ends the wait at once.
+    pub fn start_timeout(mut self, timeout: Duration) -> Self {
+        self.start_timeout = timeout;
         self
     }
 
@@ -300,6 +317,7 @@ impl ConsumerBuilder {
             engine: self.engine,
             handler_time_limit: self.handler_time_limit,
             drain_limit: self.drain_limit,
+            start_timeout: self.start_timeout,
         })
     }
 

@@ -12,11 +12,12 @@ use super::control::Control;
 use super::driver::{Driver, Parts};
 use super::handler::{BatchHandler, Handler};
 use super::shutdown::Shutdown;
+use super::start::Patience;
 use super::topics::OtherTopics;
 use crate::engine::{Engine, EngineConfig};
 use crate::error::RunError;
 use crate::id::Identifier;
-use crate::kafka::{KafkaSettings, Publisher, Source};
+use crate::kafka::{KafkaSettings, Publisher, Source, SourceEvents};
 use crate::observe::Observer;
 use crate::store::{Agreement, DoneCache, Store};
 
@@ -37,6 +38,7 @@ pub struct Consumer {
     pub(super) engine: EngineConfig,
     pub(super) handler_time_limit: Duration,
     pub(super) drain_limit: Duration,
+    pub(super) start_timeout: Duration,
 }
 
 impl Consumer {
@@ -61,6 +63,7 @@ impl Consumer {
     ///
     /// [`RunError::Open`] when the store cannot be reached or other processes of the namespace have other settings,
     /// [`RunError::Source`] when the brokers cannot be reached, a topic does not exist, or the source fails for good.
+    /// At the start, services that are away are tried again for [`ConsumerBuilder::start_timeout`].
     /// [`RunError::is_retryable`] tells whether starting again can help.
     pub async fn run<H: Handler>(self, handler: H, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
         self.drive(OneByOne(handler), 1, shutdown, std::future::pending()).await
@@ -134,6 +137,35 @@ impl Consumer {
         self.drive(Together(handler), batch, shutdown.drain_asked(), shutdown.at_once_asked()).await
     }
 
+    /// Opens the store, then the clients of Kafka: tried again while they are away, for as long as the start may take.
+    async fn start(&self) -> Result<(Option<Publisher>, Source, SourceEvents), RunError> {
+        let patience = Patience::new(self.start_timeout);
+        let waits = |why| self.control.start_waits(why);
+        let open = |_| async { self.store.open(&self.agreement).await.map_err(RunError::Open) };
+        patience.until("the store", waits, open).await?;
+        let kafka = |left: Option<Duration>| {
+            let limit = self.kafka.start_limit;
+            KafkaSettings { start_limit: left.map_or(limit, |left| limit.min(left)), ..self.kafka.clone() }
+        };
+        let publisher = match self.written.as_slice() {
+            [] => None,
+            // Before anything is read: a topic that is missing should be reported before the first message needs it.
+            topics => {
+                let start = |left| {
+                    let kafka = kafka(left);
+                    async move { Publisher::start(&kafka, topics).await.map_err(RunError::Source) }
+                };
+                Some(patience.until("Kafka", waits, start).await?)
+            }
+        };
+        let start = |left| {
+            let kafka = kafka(left);
+            async move { Source::start(kafka).await.map_err(RunError::Source) }
+        };
+        let (source, events) = patience.until("Kafka", waits, start).await?;
+        Ok((publisher, source, events))
+    }
+
     async fn drive<C: Call>(
         mut self,
         handler: C,
@@ -143,22 +175,13 @@ impl Consumer {
     ) -> Result<(), RunError> {
         self.engine.batch = batch;
         let mut drain = pin!(drain);
-        let started = async {
-            self.store.open(&self.agreement).await.map_err(RunError::Open)?;
-            let publisher = match self.written.as_slice() {
-                [] => None,
-                // Before anything is read: a topic that is missing should be told before the first message needs it.
-                topics => Some(Publisher::start(&self.kafka, topics).await.map_err(RunError::Source)?),
-            };
-            let (source, events) = Source::start(self.kafka).await.map_err(RunError::Source)?;
-            Ok::<_, RunError>((publisher, source, events))
-        };
         let (publisher, source, events) = tokio::select! {
-            started = started => started?,
-            // Nothing was claimed or joined: whoever is told to end need not wait for services that do not answer.
+            started = self.start() => started?,
+            // Nothing was claimed or joined, so an end need not wait for services that do not answer.
             () = &mut drain => return Ok(()),
         };
-        let attached = self.control.attach(Arc::clone(&self.store));
+        let kafka = source.watch(publisher.clone());
+        let attached = self.control.attach(Arc::clone(&self.store), kafka.clone());
         let parts = Parts {
             engine: Engine::new(self.engine, Arc::clone(&self.observer), rand::random()),
             observer: self.observer,
@@ -167,6 +190,7 @@ impl Consumer {
             cache: self.cache,
             topics: self.topics,
             publisher,
+            kafka,
             age: self.age,
             handler_time_limit: self.handler_time_limit,
             drain_limit: self.drain_limit,

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::engine::PartitionState;
+use crate::kafka::KafkaWatch;
+use crate::observe::KafkaClients;
 use crate::store::Store;
 
 /// How many questions may wait for the consumer at once; whoever asks more waits.
@@ -53,18 +56,25 @@ struct Shared {
     reason: watch::Sender<Option<Arc<str>>>,
     /// Where the running consumer takes questions, and the store as it sees it.
     running: watch::Sender<Option<Running>>,
+    /// Why the start has not succeeded yet.
+    start_waits: Mutex<Option<String>>,
 }
 
 #[derive(Clone, Debug)]
 struct Running {
     questions: mpsc::Sender<Question>,
     store: Arc<dyn Store>,
+    kafka: KafkaWatch,
 }
 
 impl Control {
     /// A handle that pauses nothing yet.
     pub fn new() -> Self {
-        let shared = Shared { reason: watch::Sender::new(None), running: watch::Sender::new(None) };
+        let shared = Shared {
+            reason: watch::Sender::new(None),
+            running: watch::Sender::new(None),
+            start_waits: Mutex::new(None),
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -104,6 +114,23 @@ impl Control {
         self.shared.running.borrow().as_ref().map(|running| Arc::clone(&running.store))
     }
 
+    /// How the Kafka clients of the consumer stand, as they were last seen; `None` before it has started and after it has
+    /// ended.
+    pub fn kafka(&self) -> Option<KafkaClients> {
+        self.shared.running.borrow().as_ref().map(|running| running.kafka.look())
+    }
+
+    /// Why the start has not succeeded yet: the service that is away, and its error. `None` before the first attempt has
+    /// failed, and once the consumer has started.
+    pub fn waits_for(&self) -> Option<String> {
+        self.shared.start_waits.lock().clone()
+    }
+
+    /// An attempt to start failed, and another one follows.
+    pub(super) fn start_waits(&self, why: String) {
+        *self.shared.start_waits.lock() = Some(why);
+    }
+
     /// Waits until the consumer has started: store and brokers have answered, and it is about to join its group. At once
     /// where it runs already.
     ///
@@ -116,9 +143,10 @@ impl Control {
     }
 
     /// The consumer's side of it, from its start on.
-    pub(super) fn attach(&self, store: Arc<dyn Store>) -> Attached {
+    pub(super) fn attach(&self, store: Arc<dyn Store>, kafka: KafkaWatch) -> Attached {
+        *self.shared.start_waits.lock() = None;
         let (questions, asked) = mpsc::channel(QUESTIONS);
-        self.shared.running.send_replace(Some(Running { questions, store }));
+        self.shared.running.send_replace(Some(Running { questions, store, kafka }));
         let mut wanted = self.shared.reason.subscribe();
         // What was asked for before the start is news to it.
         wanted.mark_changed();
@@ -196,7 +224,7 @@ mod tests {
     use crate::store::{LeaseTerms, MemoryStore};
 
     fn attach(control: &Control) -> Attached {
-        control.attach(Arc::new(MemoryStore::new(LeaseTerms::default())))
+        control.attach(Arc::new(MemoryStore::new(LeaseTerms::default())), KafkaWatch::still())
     }
 
     /// What it is asked next; time stands still, so this waits for nothing that does not come.

@@ -17,8 +17,8 @@ use crate::engine::{Action, Assignment, Engine, Event, WorkId};
 use crate::error::RunError;
 use crate::failpoint::{self, Planted, Point};
 use crate::id::Identifier;
-use crate::kafka::{Batch, Publisher, Source, SourceError, SourceEvent, SourceEvents};
-use crate::observe::Observer;
+use crate::kafka::{Batch, KafkaWatch, Publisher, Source, SourceError, SourceEvent, SourceEvents};
+use crate::observe::{KafkaClients, Observer};
 use crate::store::{ClaimOutcome, Completion, CompletionOutcome, DoneCache, Store, StoreHealth, Token};
 use crate::telemetry::Limiter;
 
@@ -31,7 +31,7 @@ use super::topics::OtherTopics;
 /// How many answers or records one turn of the loop takes from a channel before it looks at the others again.
 const MAX_TURN: usize = 1024;
 
-/// How often the store's state is looked at, which costs nothing: it is what was last seen.
+/// How often the states of store and Kafka are looked at, which costs nothing: it is what was last seen.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often each line about a single record is logged at most.
@@ -54,6 +54,7 @@ pub(super) struct Parts {
     pub(super) topics: OtherTopics,
     /// There is one where there are topics to write to.
     pub(super) publisher: Option<Publisher>,
+    pub(super) kafka: KafkaWatch,
     pub(super) age: Age,
     pub(super) handler_time_limit: Duration,
     pub(super) drain_limit: Duration,
@@ -83,8 +84,9 @@ pub(super) struct Driver<C> {
     pub(super) log: Limiter,
     pub(super) sources: SourceCheck,
     assigned: Vec<Assignment>,
-    /// What the observer was told of the store, and when to look at it again.
+    /// What the observer saw last of the store and of Kafka, and when to look at them again.
     health: Option<StoreHealth>,
+    clients: Option<KafkaClients>,
     look_at: Duration,
     /// Records for which there is no room yet; none are taken from the source meanwhile.
     held_back: Option<Batch>,
@@ -113,6 +115,7 @@ impl<C: Call> Driver<C> {
             sources: SourceCheck::default(),
             assigned: Vec::new(),
             health: None,
+            clients: None,
             look_at: Duration::ZERO,
             held_back: None,
             done: VecDeque::new(),
@@ -143,7 +146,7 @@ impl<C: Call> Driver<C> {
                 continue;
             }
             if self.look_at <= now {
-                self.look_at_store(now);
+                self.look_around(now);
             }
             if self.take_done() && self.done.is_empty() {
                 // What follows from them comes first.
@@ -222,8 +225,13 @@ impl<C: Call> Driver<C> {
         self.start.elapsed()
     }
 
-    fn look_at_store(&mut self, now: Duration) {
+    fn look_around(&mut self, now: Duration) {
         self.look_at = now + LOOK_INTERVAL;
+        let clients = self.parts.kafka.look();
+        if self.clients.as_ref() != Some(&clients) {
+            self.parts.observer.on_kafka_health(&clients);
+            self.clients = Some(clients);
+        }
         let health = self.parts.store.health();
         if self.health.as_ref() != Some(&health) {
             self.parts.observer.on_store_health(&health);

@@ -31,6 +31,7 @@ mod pace;
 mod retry;
 mod shutdown;
 mod sources;
+mod start;
 #[cfg(test)]
 mod tests;
 mod topics;
@@ -44,4 +45,6 @@ pub use handler::{Attempt, BatchHandler, Failure, Handler, ServiceHandler};
 #[cfg(feature = "sidecar")]
 pub(crate) use retry::{last_text, wall_clock};
 pub use shutdown::Shutdown;
+#[cfg(feature = "sidecar")]
+pub(crate) use start::{Patience, chain, pause_after};
 pub use topics::DeadLetters;

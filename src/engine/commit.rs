@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::observe::CommitRefused;
 use crate::record::Offset;
 
 use super::partition::Phase;
@@ -48,13 +49,13 @@ impl Engine {
 
     /// A commit was answered. A refused one changes nothing here: it is tried again with the next interval, and if the
     /// partition has gone to somebody else, its new owner sees the records again and drops them as duplicates.
-    pub(super) fn committed(&mut self, assignment: &Assignment, offset: Offset, result: Result<(), String>) {
+    pub(super) fn committed(&mut self, assignment: &Assignment, offset: Offset, result: Result<(), CommitRefused>) {
         let now = self.now;
         let part = self.parts.iter().find(|(_, part)| part.assignment == *assignment).map(|(_, part)| part);
         let lag = part.and_then(|part| part.covers_since).map_or(Duration::ZERO, |since| now.saturating_sub(since));
         match &result {
             Ok(()) => self.observer.on_commit(&assignment.partition, offset, lag),
-            Err(reason) => self.observer.on_commit_failed(&assignment.partition, offset, reason),
+            Err(refused) => self.observer.on_commit_failed(&assignment.partition, offset, refused),
         }
         let Some((_, part)) = self.parts.iter_mut().find(|(_, part)| part.assignment == *assignment) else { return };
         if result.is_ok() {

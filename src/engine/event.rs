@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::id::{Fingerprint, NoMessageId};
-use crate::observe::FailureKind;
+use crate::observe::{CommitRefused, FailureKind};
 use crate::record::{Epoch, Offset, Record, TopicPartition};
 use crate::store::{ClaimOutcome, CompletionOutcome, MessageDetails, ReleaseOutcome, RenewOutcome, StoreError, Token};
 
@@ -149,7 +149,7 @@ pub enum Event {
         /// The offset that was to be committed.
         offset: Offset,
         /// The answer; an error says why the commit was refused.
-        result: Result<(), String>,
+        result: Result<(), CommitRefused>,
     },
     /// The source wants partitions back and waits for [`Action::RevokeDone`](super::Action::RevokeDone), until `deadline`.
     RevokeRequested {

@@ -8,10 +8,11 @@
 use std::collections::HashMap;
 
 use crate::engine::Assignment;
+use crate::observe::CommitRefused;
 use crate::record::{Epoch, Offset, TopicPartition};
 
 /// A commit's answer, to be handed on.
-pub(super) type Answer = (Assignment, Offset, Result<(), String>);
+pub(super) type Answer = (Assignment, Offset, Result<(), CommitRefused>);
 
 /// The commits of all partitions that are owned.
 #[derive(Default)]
@@ -32,7 +33,12 @@ struct Track {
 }
 
 impl Track {
-    fn answer(&self, partition: &TopicPartition, offsets: &[Offset], result: &Result<(), String>) -> Vec<Answer> {
+    fn answer(
+        &self,
+        partition: &TopicPartition,
+        offsets: &[Offset],
+        result: &Result<(), CommitRefused>,
+    ) -> Vec<Answer> {
         let assignment = Assignment { partition: partition.clone(), epoch: self.epoch };
         offsets.iter().map(|offset| (assignment.clone(), *offset, result.clone())).collect()
     }
@@ -51,7 +57,7 @@ impl Commits {
         let reached = track.waiting.iter().chain(&track.sent).chain(&track.confirmed).max();
         if let Some(reached) = reached.filter(|reached| offset < **reached) {
             let problem = format!("offset {offset} lies before {reached}, which was committed in this epoch");
-            return Some((assignment, offset, Err(problem)));
+            return Some((assignment, offset, Err(CommitRefused::failed(problem))));
         }
         track.waiting.push(offset);
         None
@@ -74,7 +80,7 @@ impl Commits {
         &mut self,
         partition: &TopicPartition,
         offset: Offset,
-        result: Result<(), String>,
+        result: Result<(), CommitRefused>,
     ) -> Vec<Answer> {
         let Some(track) = self.tracks.get_mut(partition) else { return Vec::new() };
         if track.stale == Some(offset) {
@@ -105,7 +111,7 @@ impl Commits {
     /// `reason`, and still waited for.
     pub(super) fn begin_anew(&mut self, partition: &TopicPartition, epoch: Epoch, reason: &str) -> Vec<Answer> {
         let Some(track) = self.tracks.get_mut(partition) else { return Vec::new() };
-        let failed = Err(reason.to_owned());
+        let failed = Err(CommitRefused::by_rebalance(reason));
         let offsets: Vec<_> = track.sent.iter().chain(&track.waiting).copied().collect();
         let answers = track.answer(partition, &offsets, &failed);
         let stale = track.sent.iter().max().copied().or(track.stale);
@@ -116,7 +122,7 @@ impl Commits {
     /// Forgets a partition that is no longer owned; what was under way is answered with `reason`.
     pub(super) fn forget(&mut self, partition: &TopicPartition, reason: &str) -> Vec<Answer> {
         let Some(track) = self.tracks.remove(partition) else { return Vec::new() };
-        let failed = Err(reason.to_owned());
+        let failed = Err(CommitRefused::by_rebalance(reason));
         let mut answers = track.answer(partition, &track.sent, &failed);
         answers.extend(track.answer(partition, &track.waiting, &failed));
         answers

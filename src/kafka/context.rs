@@ -3,18 +3,23 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
+use rdkafka::client::Client;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
-use rdkafka::{ClientContext, Offset as KafkaOffset, TopicPartitionList};
+use rdkafka::{ClientConfig, ClientContext, Offset as KafkaOffset, TopicPartitionList};
 
+use crate::observe::{CommitRefused, KafkaHealth, KafkaState};
 use crate::record::{Offset, TopicPartition};
 use crate::telemetry::Limiter;
 use tracing::Level;
+
+use super::contact::Contact;
+use super::{native, refusal};
 
 /// How often one kind of message is logged at most.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
@@ -28,21 +33,71 @@ pub(super) enum Note {
     /// The offset to read next was not there, and librdkafka went elsewhere as it was told to.
     Reset(TopicPartition),
     /// A commit was answered.
-    Committed(Vec<(TopicPartition, Offset, Result<(), String>)>),
+    Committed(Vec<(TopicPartition, Offset, Result<(), CommitRefused>)>),
 }
 
 /// The context of a consumer, which librdkafka calls only from within a poll of the poll thread; and of a producer, whose
 /// logs come from librdkafka's own threads.
-#[derive(Default)]
 pub(super) struct Context {
     /// How many events were served that are no records: a poll that serves one looks like a poll of an empty queue.
     served: AtomicU64,
     notes: Mutex<VecDeque<Note>>,
     last_error: Mutex<Option<(RDKafkaErrorCode, String)>>,
-    limiter: Sampled,
+    limiter: Limiter,
+    /// Which client it is, for people.
+    client: &'static str,
+    contact: Mutex<Contact>,
 }
 
 impl Context {
+    /// The context of a client that is called `client`, with these properties in force.
+    pub(super) fn new(client: &'static str, config: &ClientConfig) -> Self {
+        let millis = |name: &str, default: u64| {
+            Duration::from_millis(config.get(name).and_then(|value| value.parse().ok()).unwrap_or(default))
+        };
+        let (interval, heartbeat) = (millis("statistics.interval.ms", 0), millis("heartbeat.interval.ms", 0));
+        Self {
+            served: AtomicU64::new(0),
+            notes: Mutex::default(),
+            last_error: Mutex::default(),
+            limiter: Limiter::new(LOG_INTERVAL),
+            client,
+            contact: Mutex::new(Contact::new(interval, heartbeat, wall_clock())),
+        }
+    }
+
+    /// The way to Kafka, as it was last seen.
+    pub(super) fn health(&self) -> KafkaHealth {
+        self.contact.lock().health()
+    }
+
+    /// Asks the brokers something, without waiting for the answer, where nothing was heard of them.
+    pub(super) fn keep_contact<C: ClientContext>(&self, client: &Client<C>) {
+        if self.contact.lock().take_ask() {
+            native::ask_brokers(client);
+        }
+    }
+
+    fn changed(&self, before: KafkaState, health: &KafkaHealth) {
+        let (client, problem) = (self.client, health.problem.as_deref().unwrap_or("no answer"));
+        match health.state {
+            KafkaState::Reachable => tracing::info!(client, was = before.name(), "Kafka is reached again"),
+            KafkaState::NoCoordinator => {
+                tracing::warn!(client, problem, "the group has no coordinator; nothing is committed until it has one")
+            }
+            KafkaState::Unreachable => {
+                tracing::error!(client, problem, "Kafka is not reached; it is tried again until it answers")
+            }
+            KafkaState::Denied => {
+                tracing::error!(
+                    client,
+                    problem,
+                    "Kafka does not let this process in; check the login and the certificates"
+                )
+            }
+        }
+    }
+
     /// The oldest note that was not yet taken.
     pub(super) fn take_note(&self) -> Option<Note> {
         self.notes.lock().pop_front()
@@ -60,12 +115,12 @@ impl Context {
 
     /// How many messages of a kind were left out since the last one, where one may be logged now.
     pub(super) fn may_log(&self, level: tracing::Level, kind: &str) -> Option<u64> {
-        self.limiter.0.admit(level, "librdkafka", kind)
+        self.limiter.admit(level, "librdkafka", kind)
     }
 
     /// Logs how many messages were left out at the end of a burst: for threads without a runtime.
     pub(super) fn settle_log(&self) {
-        self.limiter.0.settle();
+        self.limiter.settle();
     }
 
     fn note(&self, note: Note) {
@@ -101,11 +156,22 @@ impl ClientContext for Context {
 
     fn stats_raw(&self, statistics: &[u8]) {
         self.served.fetch_add(1, Ordering::Relaxed);
-        tracing::debug!(target: "librdkafka", "{}", String::from_utf8_lossy(statistics));
+        tracing::trace!(target: "librdkafka", "{}", String::from_utf8_lossy(statistics));
+        let read = match serde_json::from_slice(statistics) {
+            Ok(read) => read,
+            Err(error) => return tracing::debug!(%error, "librdkafka's statistics cannot be read"),
+        };
+        let mut contact = self.contact.lock();
+        if let Some(before) = contact.heard(&read, wall_clock()) {
+            let health = contact.health();
+            drop(contact);
+            self.changed(before, &health);
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         if let Some(code) = error.rdkafka_error_code() {
+            self.contact.lock().failed(code, reason);
             *self.last_error.lock() = Some((code, reason.to_owned()));
         }
     }
@@ -127,7 +193,7 @@ impl ConsumerContext for Context {
             .iter()
             .filter_map(|element| {
                 let KafkaOffset::Offset(offset) = element.offset() else { return None };
-                let each = element.error().and_then(|()| result.clone()).map_err(|error| reason_of(&error));
+                let each = element.error().and_then(|()| result.clone()).map_err(|error| refusal::of(&error));
                 Some((TopicPartition::new(element.topic(), element.partition()), offset, each))
             })
             .collect();
@@ -148,11 +214,8 @@ pub(super) fn reason_of(error: &KafkaError) -> String {
     error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string())
 }
 
-/// Lets one message of a kind through per interval.
-struct Sampled(Limiter);
-
-impl Default for Sampled {
-    fn default() -> Self {
-        Self(Limiter::new(LOG_INTERVAL))
-    }
+/// Milliseconds since the Unix epoch.
+fn wall_clock() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -53,6 +53,7 @@
 //! of a new topic start at zero. What follows is told in [guarantees](crate::docs::guarantees).
 
 mod commits;
+mod contact;
 mod context;
 mod error;
 mod faults;
@@ -65,6 +66,7 @@ mod poller;
 mod publisher;
 mod range;
 mod rebalance;
+mod refusal;
 mod scope;
 mod settings;
 mod silence;
@@ -74,6 +76,7 @@ mod survey;
 #[cfg(test)]
 mod tests;
 mod thread;
+mod watch;
 
 pub use error::SourceError;
 pub use policy::{GroupProtocol, OffsetLost, StartAt};
@@ -86,3 +89,4 @@ pub use settings::{
 };
 pub use source::{Batch, Source, SourceEvent, SourceEvents};
 pub use survey::{PartitionSurvey, Survey, TopicSurvey};
+pub use watch::KafkaWatch;

@@ -7,21 +7,25 @@
 //!   consumer's queue, from where it does reach `commit_callback`.
 //! * Leader epochs: the safe interface knows none. Those that come with committed offsets stay in the list by themselves.
 //! * What librdkafka knows of a partition's end, without a question to a broker.
+//! * A question to any broker about the topics that are known already: the safe interface asks for one topic, or for all of
+//!   the cluster.
 #![allow(unsafe_code, reason = "the safe interface panics on some headers and swallows the answers to commits")]
 
 use std::ffi::{CStr, CString};
 use std::marker::PhantomData;
 use std::ptr;
 
-use rdkafka::TopicPartitionList;
 use rdkafka::bindings::{
     rd_kafka_commit_queue, rd_kafka_get_watermark_offsets, rd_kafka_header_cnt, rd_kafka_header_get_all,
-    rd_kafka_headers_t, rd_kafka_message_headers, rd_kafka_message_leader_epoch, rd_kafka_queue_destroy,
-    rd_kafka_queue_get_consumer, rd_kafka_resp_err_t, rd_kafka_topic_partition_set_leader_epoch,
+    rd_kafka_headers_t, rd_kafka_message_headers, rd_kafka_message_leader_epoch, rd_kafka_metadata,
+    rd_kafka_metadata_destroy, rd_kafka_queue_destroy, rd_kafka_queue_get_consumer, rd_kafka_resp_err_t,
+    rd_kafka_topic_partition_set_leader_epoch,
 };
+use rdkafka::client::Client;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
+use rdkafka::{ClientContext, TopicPartitionList};
 
 use crate::record::{Offset, TopicPartition};
 
@@ -84,6 +88,20 @@ pub(super) fn known_end<C: ConsumerContext>(consumer: &BaseConsumer<C>, partitio
     let found =
         unsafe { rd_kafka_get_watermark_offsets(client, topic.as_ptr(), partition.partition(), &mut first, &mut end) };
     (found == rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && end >= 0).then_some(end)
+}
+
+/// Asks any broker for metadata, and opens a connection where there is none; waits for nothing. librdkafka drops the answer,
+/// and its statistics tell that there was one.
+pub(super) fn ask_brokers<C: ClientContext>(client: &Client<C>) {
+    let mut metadata = ptr::null();
+    // SAFETY: the client is alive, so its handle is. A question about the topics that are known anyway has no topic; without
+    // an answer nothing is written, and what was written is destroyed at once.
+    unsafe {
+        let asked = rd_kafka_metadata(client.native_ptr(), 0, ptr::null_mut(), &mut metadata, 0);
+        if asked == rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && !metadata.is_null() {
+            rd_kafka_metadata_destroy(metadata);
+        }
+    }
 }
 
 /// The headers of one message, in the order in which the producer wrote them.

@@ -12,10 +12,11 @@ use tokio::time::Instant;
 
 use crate::engine::Assignment;
 use crate::failpoint::{self, Point};
+use crate::observe::CommitRefused;
 use crate::record::{Epoch, Offset, Record, TopicPartition};
 
 use super::commits::{Answer, Commits};
-use super::context::{Context, Note, reason_of};
+use super::context::{Context, Note};
 use super::faults::Missing;
 use super::leaders::Leaders;
 use super::owned::{self, Names};
@@ -23,7 +24,7 @@ use super::rebalance::{Assigning, Rejoin, Revoking};
 use super::silence::Silence;
 use super::source::{Batch, Ends, SourceEvent};
 use super::thread::STALL;
-use super::{KafkaSettings, SourceError, native};
+use super::{KafkaSettings, SourceError, native, refusal};
 
 /// One round of polling ends after so many records, so many bytes, or so much time: whichever comes first. It ends
 /// before when there is nothing more, so that a single record is handed over at once.
@@ -208,6 +209,7 @@ impl Poller {
             }
         };
         self.last_poll = Instant::now();
+        consumer.context().keep_contact(consumer.client());
         self.end_round();
         more
     }
@@ -304,7 +306,8 @@ impl Poller {
     pub(super) fn ask_commit(&mut self, assignment: Assignment, offset: Offset) {
         let current = self.owned.get(&assignment.partition).is_some_and(|owned| owned.epoch == assignment.epoch);
         if !current {
-            let result = Err("the assignment is over: the partition's next owner reads these records again".to_owned());
+            let over = "the assignment is over: the partition's next owner reads these records again";
+            let result = Err(CommitRefused::by_rebalance(over));
             return self.tell(SourceEvent::Committed { assignment, offset, result });
         }
         let refused = self.commits.ask(assignment, offset);
@@ -338,13 +341,13 @@ impl Poller {
                 leaders.of_commit(*offset)
             });
             let added = native::add_commit(&mut list, partition, *offset, epoch);
-            sent = sent.and(added.map_err(|error| reason_of(&error)));
+            sent = sent.and(added.map_err(|error| refusal::of(&error)));
         }
         // Not at once: a commit that waited for an answer would keep this thread from polling.
-        let sent = sent.and_then(|()| native::commit(&self.consumer, &list).map_err(|code| code.to_string()));
-        if let Err(reason) = sent {
+        let sent = sent.and_then(|()| native::commit(&self.consumer, &list).map_err(refusal::of_code));
+        if let Err(refused) = sent {
             for (partition, offset) in offsets {
-                let answers = self.commits.answered(&partition, offset, Err(reason.clone()));
+                let answers = self.commits.answered(&partition, offset, Err(refused.clone()));
                 self.tell_answers(answers);
             }
         }

@@ -13,6 +13,7 @@ use rdkafka::message::{Header as KafkaHeader, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 use tokio::sync::oneshot;
 
+use crate::observe::KafkaHealth;
 use crate::record::Header;
 
 use super::context::{Context, reason_of};
@@ -215,6 +216,11 @@ impl Publisher {
         }
     }
 
+    /// The way to Kafka, as this producer last saw it.
+    pub fn health(&self) -> KafkaHealth {
+        self.shared.current.lock().client().context().health()
+    }
+
     /// The producer in use: another one after a fatal error, which no producer survives.
     fn current(&self) -> Result<Arc<BaseProducer<Context>>, PublishError> {
         let mut current = self.shared.current.lock();
@@ -256,7 +262,7 @@ impl fmt::Debug for Publisher {
 
 /// Makes a producer, connecting in the background, and the thread that serves it.
 fn open(config: &ClientConfig) -> Result<Arc<BaseProducer<Context>>, SourceError> {
-    let producer: BaseProducer<Context> = start::created(config.create_with_context(Context::default()))?;
+    let producer: BaseProducer<Context> = start::created(config.create_with_context(Context::new("producer", config)))?;
     let producer = Arc::new(producer);
     let served = Arc::clone(&producer);
     let thread = std::thread::Builder::new().name("hapax-publisher".to_owned()).spawn(move || serve(&served));
@@ -268,7 +274,9 @@ fn open(config: &ClientConfig) -> Result<Arc<BaseProducer<Context>>, SourceError
 fn serve(producer: &Arc<BaseProducer<Context>>) {
     while Arc::strong_count(producer) > 1 {
         producer.poll(TURN);
-        producer.context().settle_log();
+        let client = producer.client();
+        client.context().settle_log();
+        client.context().keep_contact(client);
     }
     if let Err(error) = producer.flush(LAST_RECORDS) {
         tracing::warn!(%error, "records that nobody waits for any more were not acknowledged");

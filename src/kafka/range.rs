@@ -84,7 +84,8 @@ impl KafkaSettings {
         let consumer: BaseConsumer<Context> = {
             let mut config = self.client_config()?;
             config.set("auto.offset.reset", "error").set("enable.partition.eof", "true");
-            start::created(config.create_with_context(Context::default()))?
+            let context = Context::new("reader", &config);
+            start::created(config.create_with_context(context))?
         };
         let mut left: BTreeMap<i32, (Offset, Offset)> =
             range.partitions.iter().filter(|(_, (from, to))| from < to).map(|(id, ends)| (*id, *ends)).collect();

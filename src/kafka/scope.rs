@@ -86,6 +86,9 @@ const ALL: &[&str] = &["all", "-1"];
 /// Defaults of the producer that differ from librdkafka's; a property overrides each.
 const DEFAULTS: &[(&str, &str)] = &[
     ("socket.keepalive.enable", "true"),
+    RECONNECT,
+    // How it is known whether Kafka is reached. A producer without records asks for it, so more seldom than a consumer.
+    ("statistics.interval.ms", "5000"),
     // Keys go to the partitions to which Kafka's own clients send them.
     ("partitioner", "murmur2_random"),
     // Whoever waits for an acknowledgement has a limit of its own: five minutes are beyond all of them.
@@ -95,6 +98,17 @@ const DEFAULTS: &[(&str, &str)] = &[
     // The bound on memory for what waits: more than one of the largest.
     ("queue.buffering.max.kbytes", "131072"),
 ];
+
+/// A broker that is back is noticed within about a second: librdkafka's own limit of 10 s would keep partitions standing
+/// for that long after each restart of a broker. It costs at most one attempt to connect per second and broker.
+pub(super) const RECONNECT: (&str, &str) = ("reconnect.backoff.max.ms", "1000");
+
+/// Takes the default limit away where only the first pause was set, for librdkafka refuses a longer pause than the limit.
+pub(super) fn fit_reconnect(config: &mut ClientConfig, is_set: impl Fn(&str) -> bool) {
+    if is_set("reconnect.backoff.ms") && !is_set(RECONNECT.0) {
+        config.remove(RECONNECT.0);
+    }
+}
 
 /// Two names of one property: without this, which of the two holds would be left to chance.
 const ALIASES: &[(&str, &str)] = &[("message.timeout.ms", "delivery.timeout.ms")];
@@ -167,6 +181,8 @@ impl KafkaSettings {
             }
             config.set(name, value);
         }
+        let is_set = |name: &str| self.producer_properties.contains_key(name) || self.properties.contains_key(name);
+        fit_reconnect(&mut config, is_set);
         config.remove("request.required.acks");
         config.set("acks", "all").set("enable.idempotence", "true").set("bootstrap.servers", &self.brokers);
         config.create_native_config().map_err(|error| refused("the settings", error))?;

@@ -23,6 +23,10 @@ pub const DEFAULT_ASSIGNMENT_STRATEGY: &str = "cooperative-sticky";
 /// librdkafka's own default of `session.timeout.ms`.
 const DEFAULT_SESSION_MS: u64 = 45_000;
 
+/// Statistics tell whether brokers answer; what comes more seldom would tell it late.
+const STATISTICS: &str = "statistics.interval.ms";
+const STATISTICS_MOST_MS: u64 = 10_000;
+
 /// What a revoke may take beyond the drain: the last commit's answer, and some way to get there.
 const REVOKE_MARGIN: Duration = Duration::from_secs(5);
 
@@ -69,6 +73,9 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("isolation.level", "read_committed"),
     // Finds a broker that vanished without closing its connections.
     ("socket.keepalive.enable", "true"),
+    scope::RECONNECT,
+    // How it is known whether Kafka is reached. Costs about a microsecond for each partition of the topics.
+    (STATISTICS, "2000"),
     // A record damaged on its way would be handled, or its ID misread. Costs a few per cent of the fetch thread.
     ("check.crcs", "true"),
     // A pause throws away what was fetched ahead, and a resume fetches it again: so little is held ahead. 10,000
@@ -218,6 +225,7 @@ impl KafkaSettings {
             }
             config.set(name, value);
         }
+        scope::fit_reconnect(&mut config, |name| self.consumers(name).is_some());
         for (name, value, _) in FORCED.iter().filter(|(name, ..)| *name != "auto.commit.enable") {
             config.set(*name, *value);
         }
@@ -272,6 +280,13 @@ impl KafkaSettings {
             if let Some(problem) = scope::forced_problem(name, value) {
                 refuse(name, problem);
             }
+        }
+        let seldom = |value: &String| !value.parse().is_ok_and(|each| (1..=STATISTICS_MOST_MS).contains(&each));
+        if self.all_properties().any(|(name, value)| name == STATISTICS && seldom(value)) {
+            let problem = format!(
+                "it must be 1 to {STATISTICS_MOST_MS}: without statistics an outage of Kafka would not be noticed"
+            );
+            refuse(STATISTICS, problem);
         }
         for (name, problem) in self.on_the_wrong_side() {
             refuse(name, problem.to_owned());

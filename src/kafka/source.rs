@@ -7,9 +7,11 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::engine::Assignment;
+use crate::observe::CommitRefused;
 use crate::record::{Offset, Record};
 
-use super::{KafkaSettings, SourceError, thread};
+use super::context::Context;
+use super::{KafkaSettings, KafkaWatch, Publisher, SourceError, thread};
 
 /// How many commands may wait for the poll thread, which takes them at once unless it is inside librdkafka.
 const COMMANDS: usize = 256;
@@ -37,7 +39,7 @@ pub enum SourceEvent {
         /// The offset that was to be committed.
         offset: Offset,
         /// The answer; an error says why nothing was committed.
-        result: Result<(), String>,
+        result: Result<(), CommitRefused>,
     },
     /// The consumer cannot go on: no records follow. Sent once. Commits may still be tried; then close the source.
     Failed(SourceError),
@@ -104,6 +106,7 @@ pub(super) struct Ends {
 /// [`SourceEvents`] are closed then. A source that is dropped ends as by [`abandon`](Self::abandon).
 pub struct Source {
     commands: mpsc::Sender<Command>,
+    context: Arc<Context>,
 }
 
 impl Source {
@@ -122,15 +125,19 @@ impl Source {
         let (control_end, control) = mpsc::channel(CONTROL);
         let (records_end, records) = mpsc::channel(BATCHES);
         let (started, answer) = oneshot::channel();
-        let source = Self { commands };
         let ends =
             Ends { commands: command_end, control: control_end, records: records_end, wake: Arc::new(Notify::new()) };
         thread::spawn(settings, ends, started)?;
         match answer.await {
-            Ok(Ok(())) => Ok((source, SourceEvents { control, records })),
+            Ok(Ok(context)) => Ok((Self { commands, context }, SourceEvents { control, records })),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(SourceError::Thread { reason: "it ended before it had started".to_owned() }),
         }
+    }
+
+    /// A look at this source's client, and at the one that writes copies where there is one.
+    pub fn watch(&self, producer: Option<Publisher>) -> KafkaWatch {
+        KafkaWatch::new(Arc::clone(&self.context), producer)
     }
 
     /// Commits `offset` as the next one to read; answered by [`SourceEvent::Committed`]. Refused for an assignment

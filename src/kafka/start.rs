@@ -22,7 +22,9 @@ const REPORTS: usize = 32;
 
 /// Creates the consumer; connects in the background.
 pub(super) fn create(settings: &KafkaSettings) -> Result<BaseConsumer<Context>, SourceError> {
-    created(settings.client_config()?.create_with_context(Context::default()))
+    let config = settings.client_config()?;
+    let context = Context::new("consumer", &config);
+    created(config.create_with_context(context))
 }
 
 pub(super) fn created<T>(created: KafkaResult<T>) -> Result<T, SourceError> {

@@ -81,8 +81,9 @@ impl KafkaSettings {
     }
 
     async fn ask_settings(&self, survey: &mut Survey) -> Result<(), SourceError> {
+        let config = self.producer_config()?;
         let admin: AdminClient<Context> =
-            start::created(AdminClient::from_config_and_context(&self.producer_config()?, Context::default()))?;
+            start::created(AdminClient::from_config_and_context(&config, Context::new("admin", &config)))?;
         let options = AdminOptions::new().request_timeout(Some(ASK));
         let known = survey.topics.iter().filter(|topic| topic.problem.is_none()).map(|topic| topic.name.clone());
         let names: Vec<String> = known.collect();

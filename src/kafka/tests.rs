@@ -2,6 +2,7 @@
 
 mod cluster;
 mod commits;
+mod contact;
 mod leaders;
 mod outages;
 mod publisher;

@@ -1,6 +1,7 @@
 //! The thread that owns the consumer: its start, its loop, its end.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -27,7 +28,7 @@ const LEAVE: Duration = Duration::from_secs(5);
 pub(super) fn spawn(
     settings: KafkaSettings,
     ends: Ends,
-    started: oneshot::Sender<Result<(), SourceError>>,
+    started: oneshot::Sender<Result<Arc<Context>, SourceError>>,
 ) -> Result<(), SourceError> {
     let spawned =
         std::thread::Builder::new().name("hapax-kafka".to_owned()).spawn(move || run(settings, ends, started));
@@ -35,7 +36,7 @@ pub(super) fn spawn(
     spawned.map(drop).map_err(|error| SourceError::Thread { reason: error.to_string() })
 }
 
-fn run(settings: KafkaSettings, ends: Ends, started: oneshot::Sender<Result<(), SourceError>>) {
+fn run(settings: KafkaSettings, ends: Ends, started: oneshot::Sender<Result<Arc<Context>, SourceError>>) {
     // Its own runtime: the waits below need timers, and must not depend on how the caller's runtime is driven.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_time().build() {
         Ok(runtime) => runtime,
@@ -61,7 +62,7 @@ fn run(settings: KafkaSettings, ends: Ends, started: oneshot::Sender<Result<(), 
         return;
     }
     // Where nobody waits for the start any more, the handle is gone too, and the loop ends at once.
-    started.send(Ok(())).ok();
+    started.send(Ok(Arc::clone(consumer.context()))).ok();
     drop(consumer);
     runtime.block_on(poller.run());
 }
@@ -69,7 +70,7 @@ fn run(settings: KafkaSettings, ends: Ends, started: oneshot::Sender<Result<(), 
 fn open(
     settings: &KafkaSettings,
     ends: &Ends,
-    started: &oneshot::Sender<Result<(), SourceError>>,
+    started: &oneshot::Sender<Result<Arc<Context>, SourceError>>,
 ) -> Result<Rc<BaseConsumer<Context>>, SourceError> {
     let mut consumer = start::create(settings)?;
     let wake = ends.wake.clone();

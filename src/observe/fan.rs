@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{DuplicateBy, FailureKind, Observer, Outcome, WaitsFor};
+use super::{CommitRefused, DuplicateBy, FailureKind, KafkaClients, Observer, Outcome, WaitsFor};
 use crate::record::{Epoch, Offset, Origin, Record, TopicPartition};
 use crate::store::{StoreError, StoreHealth, Verdict};
 
@@ -39,7 +39,7 @@ macro_rules! every_method {
             on_lease_lost(record: &Record);
             on_stop(partition: &TopicPartition, offset: Offset, reason: &str);
             on_commit(partition: &TopicPartition, offset: Offset, lag: Duration);
-            on_commit_failed(partition: &TopicPartition, offset: Offset, reason: &str);
+            on_commit_failed(partition: &TopicPartition, offset: Offset, refused: &CommitRefused);
             on_assign(partition: &TopicPartition, epoch: Epoch);
             on_revoke(partition: &TopicPartition, epoch: Epoch, drained: bool);
             on_lost(partition: &TopicPartition, epoch: Epoch);
@@ -48,6 +48,7 @@ macro_rules! every_method {
             on_pause(partition: &TopicPartition, paused: bool);
             on_store_error(operation: &'static str, error: &StoreError);
             on_store_health(health: &StoreHealth);
+            on_kafka_health(clients: &KafkaClients);
         }
     };
 }

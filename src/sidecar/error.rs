@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 
 use crate::error::{Problem, RunError};
-use crate::store::OpenError;
 
 /// Why the sidecar could not start, or could not go on. Nothing is lost by it: what was not committed is delivered again.
 #[derive(Debug, thiserror::Error)]
@@ -22,9 +21,6 @@ pub enum SidecarError {
         /// Why not.
         source: std::io::Error,
     },
-    /// The namespace could not be opened.
-    #[error("the store could not be opened")]
-    Open(#[source] OpenError),
     /// The consumer could not start, or could not go on.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -40,8 +36,6 @@ impl SidecarError {
             Self::Setting(_) | Self::Internal(_) => false,
             // The one that has the address may end.
             Self::Listen { .. } => true,
-            Self::Open(OpenError::Store(error)) => error.is_retryable(),
-            Self::Open(_) => false,
             Self::Run(error) => error.is_retryable(),
         }
     }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::{Log, Metrics};
-use crate::observe::{DuplicateBy, FailureKind, Observer, Outcome, WaitsFor, every_method};
+use crate::observe::{
+    CommitRefused, DuplicateBy, FailureKind, KafkaClients, Observer, Outcome, WaitsFor, every_method,
+};
 use crate::record::{Epoch, Offset, Origin, Record, TopicPartition};
 use crate::store::{StoreError, StoreHealth, Verdict};
 

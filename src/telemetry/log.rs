@@ -12,7 +12,7 @@ use std::time::Duration;
 use tracing::Level;
 
 use super::{Limiter, stall};
-use crate::observe::{DuplicateBy, FailureKind, Observer, Outcome, WaitsFor};
+use crate::observe::{CommitRefused, DuplicateBy, FailureKind, Observer, Outcome, RefusalKind, WaitsFor};
 use crate::record::{Epoch, Offset, Origin, Record, TopicPartition};
 use crate::store::{StoreError, Verdict};
 
@@ -167,11 +167,22 @@ impl Observer for Log {
         tracing::debug!(%partition, offset, ?lag, "committed");
     }
 
-    fn on_commit_failed(&self, partition: &TopicPartition, offset: Offset, reason: &str) {
-        sampled!(
-            self, warn, "commit failed", partition.topic(),
-            %partition, offset, reason, "a commit was refused; its records may be delivered again"
-        );
+    fn on_commit_failed(&self, partition: &TopicPartition, offset: Offset, refused: &CommitRefused) {
+        let reason = &refused.reason;
+        match refused.kind {
+            RefusalKind::Rebalance => tracing::debug!(
+                %partition, offset, reason, "a commit was refused by a rebalance; the next commit or the next owner covers it"
+            ),
+            RefusalKind::Failed => sampled!(
+                self, warn, "commit failed", partition.topic(),
+                %partition, offset, reason, "a commit was refused; its records may be delivered again"
+            ),
+            RefusalKind::Fenced => sampled!(
+                self, error, "commit fenced", partition.topic(),
+                %partition, offset, reason,
+                "a commit was refused: another consumer has the same static member ID; give each its own"
+            ),
+        }
     }
 
     fn on_assign(&self, partition: &TopicPartition, epoch: Epoch) {

@@ -10,7 +10,9 @@ use parking_lot::Mutex;
 use super::gate;
 use super::names::{self, Kind};
 use super::topics::{Topic, Topics};
-use crate::observe::{DuplicateBy, FailureKind, Observer, Outcome, WaitsFor};
+use crate::observe::{
+    CommitRefused, DuplicateBy, FailureKind, GroupState, KafkaClients, KafkaState, Observer, Outcome, WaitsFor,
+};
 use crate::record::{Epoch, Offset, Origin, Record, TopicPartition};
 use crate::store::{Breaker, FINDINGS, Server, StoreError, StoreHealth, Verdict};
 
@@ -182,8 +184,8 @@ impl Observer for Metrics {
         set(names::COMMITTED_OFFSET, partition, offset as f64);
     }
 
-    fn on_commit_failed(&self, partition: &TopicPartition, _offset: Offset, _reason: &str) {
-        self.at(partition, |topic| topic.commits_failed.increment(1));
+    fn on_commit_failed(&self, partition: &TopicPartition, _offset: Offset, refused: &CommitRefused) {
+        self.at(partition, |topic| topic.commits_failed(refused.kind).increment(1));
     }
 
     fn on_assign(&self, partition: &TopicPartition, _epoch: Epoch) {
@@ -240,5 +242,21 @@ impl Observer for Metrics {
             |of: fn(&Server) -> u64| health.nodes.iter().filter_map(|node| node.server.as_ref()).map(of).sum::<u64>();
         gauge!(names::STORE_MEMORY).set(sum(|server| server.used_memory) as f64);
         gauge!(names::STORE_EVICTED).set(sum(|server| server.evicted_keys) as f64);
+    }
+
+    fn on_kafka_health(&self, clients: &KafkaClients) {
+        let joined = clients.consumer.group == Some(GroupState::Joined);
+        gauge!(names::KAFKA_JOINED).set(f64::from(u8::from(joined)));
+        let all = [Some(("consumer", &clients.consumer)), clients.producer.as_ref().map(|each| ("producer", each))];
+        for (client, health) in all.into_iter().flatten() {
+            let state = match health.state {
+                KafkaState::Reachable => 0.0,
+                KafkaState::NoCoordinator => 1.0,
+                KafkaState::Unreachable => 2.0,
+                KafkaState::Denied => 3.0,
+            };
+            gauge!(names::KAFKA_STATE, "client" => client).set(state);
+            gauge!(names::KAFKA_ANSWER, "client" => client).set(health.last_answer as f64 / 1000.0);
+        }
     }
 }

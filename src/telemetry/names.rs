@@ -53,7 +53,7 @@ metrics! {
     SETTLE_SECONDS = Histogram "hapax_settle_duration_seconds" ["topic"] "How long after its arrival from the source a record settled.";
     RECORD_AGE = Histogram "hapax_record_age_seconds" ["topic"] "How old a record was when it settled: the wall clock less its timestamp; records without one are left out.";
     COMMITS = Counter "hapax_commits_total" ["topic"] "Commits of a partition that the source has taken.";
-    COMMITS_FAILED = Counter "hapax_commits_failed_total" ["topic"] "Commits that were refused.";
+    COMMITS_FAILED = Counter "hapax_commits_failed_total" ["topic", "kind"] "Commits that were refused, by kind: rebalance (expected with each, needs nothing), failed, or fenced (another consumer has the same static member ID).";
     COMMIT_LAG = Histogram "hapax_commit_lag_seconds" ["topic"] "How long after the first of its records had settled a commit was taken.";
     COMMITTED_OFFSET = Gauge "hapax_committed_offset" ["topic", "partition"] "The next offset to read, as last committed by this process.";
     ASSIGNED = Gauge "hapax_partition_assigned" ["topic", "partition"] "1 while a partition is assigned to this process.";
@@ -62,6 +62,9 @@ metrics! {
     STALLED = Gauge "hapax_partition_stalled" ["topic", "partition"] "1 while a partition settles nothing although records of it are in flight.";
     STALLS = Counter "hapax_stalls_total" ["topic", "waits_for"] "Stalls of partitions, by what the first record that is not settled waits for: claim, elsewhere, twin, turn, handler, backoff, completion, delivery or stopped; one that comes to wait for something else counts again.";
     REBALANCES = Counter "hapax_rebalances_total" ["kind"] "Partitions assigned, drained, cut_off (revoked before all that ran had ended) or lost.";
+    KAFKA_STATE = Gauge "hapax_kafka_state" ["client"] "Whether Kafka is reached, by client (consumer, or producer of copies): 0 reached, 1 without a coordinator of the group, 2 not reached, 3 denied (the login or the TLS handshake fails).";
+    KAFKA_ANSWER = Gauge "hapax_kafka_last_answer_timestamp_seconds" ["client"] "When a broker last answered, in seconds since the Unix epoch, by client (consumer, or producer of copies).";
+    KAFKA_JOINED = Gauge "hapax_kafka_group_joined" [] "1 while this process is a member of its consumer group, with or without partitions.";
     STORE_ERRORS = Counter "hapax_store_errors_total" ["operation", "kind"] "Items that the store did not answer, by kind: unknown, unavailable, full or refused.";
     STORE_BREAKER = Gauge "hapax_store_breaker" [] "Whether the store is reached, by its worst server: 0 reached, 1 trying, 2 not reached.";
     STORE_FINDING = Gauge "hapax_store_finding" ["finding"] "1 while somebody should look at the store for this reason.";
@@ -78,7 +81,13 @@ mod tests {
         for metric in ALL {
             assert!(metric.name.starts_with("hapax_"), "{}", metric.name);
             assert_eq!(metric.name.ends_with("_total"), metric.kind == Kind::Counter, "{}", metric.name);
-            assert_eq!(metric.name.ends_with("_seconds"), metric.kind == Kind::Histogram, "{}", metric.name);
+            let is_time = metric.name.ends_with("_timestamp_seconds");
+            assert_eq!(
+                metric.name.ends_with("_seconds") && !is_time,
+                metric.kind == Kind::Histogram,
+                "{}",
+                metric.name
+            );
             assert!(metric.help.ends_with('.'), "{}", metric.name);
         }
     }

@@ -9,7 +9,7 @@ use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use parking_lot::RwLock;
 
 use super::names;
-use crate::observe::{DuplicateBy, FailureKind, Outcome, WaitsFor};
+use crate::observe::{DuplicateBy, FailureKind, Outcome, RefusalKind, WaitsFor};
 use crate::store::Verdict;
 
 /// Everything that is counted per topic, but not per partition.
@@ -34,7 +34,7 @@ pub(super) struct Topic {
     pub(super) parked: Counter,
     pub(super) leases_lost: Counter,
     pub(super) commits: Counter,
-    pub(super) commits_failed: Counter,
+    commits_failed: [Counter; 3],
     pub(super) commit_lag: Histogram,
 }
 
@@ -73,7 +73,8 @@ impl Topic {
             parked: counted(names::PARKED),
             leases_lost: counted(names::LEASES_LOST),
             commits: counted(names::COMMITS),
-            commits_failed: counted(names::COMMITS_FAILED),
+            commits_failed: [RefusalKind::Rebalance, RefusalKind::Failed, RefusalKind::Fenced]
+                .map(|kind| labelled(name, names::COMMITS_FAILED, "kind", kind.name())),
             commit_lag: measured(names::COMMIT_LAG),
         }
     }
@@ -108,6 +109,15 @@ impl Topic {
             FailureKind::Unavailable => unavailable,
             FailureKind::Panicked => panicked,
             FailureKind::TimedOut => timed_out,
+        }
+    }
+
+    pub(super) fn commits_failed(&self, kind: RefusalKind) -> &Counter {
+        let [rebalance, failed, fenced] = &self.commits_failed;
+        match kind {
+            RefusalKind::Rebalance => rebalance,
+            RefusalKind::Failed => failed,
+            RefusalKind::Fenced => fenced,
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hapax::engine::Assignment;
 use hapax::kafka::{GroupProtocol, KafkaSettings, Source, SourceEvent, SourceEvents};
+use hapax::observe::{CommitRefused, RefusalKind};
 use rdkafka::TopicPartitionList;
 use rdkafka::bindings::rd_kafka_topic_partition_get_leader_epoch;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -44,7 +45,7 @@ impl Member {
         }
     }
 
-    async fn commit(&mut self, assignment: &Assignment, offset: i64) -> Result<(), String> {
+    async fn commit(&mut self, assignment: &Assignment, offset: i64) -> Result<(), CommitRefused> {
         self.source.commit(assignment.clone(), offset).await;
         loop {
             match self.next().await {
@@ -153,7 +154,7 @@ async fn partitions_change_hands(change: impl Fn(&mut KafkaSettings)) {
     let half = i64::from(EACH / 2);
     for assignment in &moving {
         let committed = first.commit(assignment, half).await;
-        assert!(committed.is_ok() || committed.is_err_and(|r| r.contains("rebalance")));
+        assert!(committed.is_ok() || committed.is_err_and(|refused| refused.kind == RefusalKind::Rebalance));
     }
     sleep_until(drained).await;
     let early = second.events.control.try_recv();

@@ -33,6 +33,7 @@ mod orders;
 mod outages;
 mod pages;
 mod proof;
+mod reach;
 mod rooms;
 mod settings;
 mod shutdowns;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use hapax::consumer::{ConsumerBuilder, Handler};
+use hapax::consumer::{ConsumerBuilder, Control, Handler};
 use hapax::error::RunError;
 use hapax::id::{HeaderId, Identification, Identifier};
 use hapax::kafka::SourceError;
@@ -36,6 +36,7 @@ fn nobody() -> (Proxy, TcpListener) {
 /// Runs it to its end, which must be an error, and answers that and what a log would show of it.
 async fn fails(builder: ConsumerBuilder, within: Duration) -> (RunError, String) {
     let started = Instant::now();
+    let builder = builder.start_timeout(Duration::ZERO);
     let error = Running::start(builder, effects(&Journal::default())).ended().await.unwrap_err();
     let shown = format!("{} {error:?}", told(&error));
     assert!(started.elapsed() < within + SLACK, "after {:?}: {shown}", started.elapsed());
@@ -97,6 +98,62 @@ async fn redis_that_does_not_answer_at_the_start_is_named_within_the_limit() {
     }
 }
 
+/// A library consumer waits for services as the sidecar does, up to its limit, and returns the last error.
+#[tokio::test]
+async fn a_start_gives_up_with_the_last_error_after_its_timeout() {
+    let (nobody, _deaf) = nobody();
+    nobody.set(Mode::Cut);
+    let (brokers, timeout) = (Client::new(nobody.address().to_string()), Duration::from_secs(2));
+    let settings = consumer(&brokers, "billing", "orders", &Journal::default()).store(memory());
+    let settings = settings.start_limit(Duration::from_millis(300)).start_timeout(timeout);
+    let started = Instant::now();
+    let error = Running::start(settings, effects(&Journal::default())).ended().await.unwrap_err();
+    let took = started.elapsed();
+    assert!(took >= timeout && took < timeout + SLACK, "{took:?}");
+    assert!(matches!(error, RunError::Source(SourceError::Unreachable { .. })), "{error:?}");
+    assert!(error.is_retryable());
+}
+
+/// What no time mends is returned at once, however long the start may take.
+#[tokio::test]
+async fn a_start_returns_at_once_what_no_time_mends() {
+    let redis = RedisServer::start_with(&["--requirepass", "another"]);
+    let store =
+        Arc::new(redis_store(format!("redis://:wrong@127.0.0.1:{}/", redis.port()), "billing").build().unwrap());
+    let settings = consumer(&Client::new("127.0.0.1:1"), "billing", "orders", &Journal::default()).store(store);
+    let started = Instant::now();
+    let error = Running::start(settings, effects(&Journal::default())).ended().await.unwrap_err();
+    assert!(!error.is_retryable() && started.elapsed() < SLACK, "{:?}: {error:?}", started.elapsed());
+}
+
+/// Redis and the broker come up after the consumer: it says what it waits for, and starts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_waits_for_redis_and_the_brokers() {
+    let (redis, kafka) = (RedisServer::start(), Kafka::own().await);
+    let to_redis = Proxy::to_port(redis.port());
+    to_redis.set(Mode::Cut);
+    let (topic, group, journal) = (unique("orders"), unique("billing"), Journal::default());
+    kafka.create_topic(&topic, 1).await;
+    kafka.produce(&topic, messages(0..1)).await;
+    kafka.kill();
+    let store = Arc::new(redis_store(to_redis.redis_url(), &group).build().unwrap());
+    let control = Control::new();
+    let settings = consumer(&kafka, &group, &topic, &journal).store(store).control(control.clone());
+    let settings = settings.start_limit(Duration::from_millis(500)).start_timeout(2 * PATIENCE);
+    let mut running = Running::start(settings, effects(&journal));
+    let waits = async |what: &str| {
+        let waits = async || control.waits_for().is_some_and(|waits| waits.starts_with(what));
+        await_until(&format!("it waits for {what}"), PATIENCE, waits).await;
+    };
+    running.until(waits("the store is not available yet: ")).await;
+    to_redis.set(Mode::Pass);
+    running.until(waits("Kafka is not available yet: ")).await;
+    running.until(kafka.restart()).await;
+    running.until(journal.until_effects(1)).await;
+    assert_eq!(control.waits_for(), None);
+    running.stop().await;
+}
+
 /// Who is told to end while it still waits for a service need not wait for that.
 #[tokio::test]
 async fn a_shutdown_during_the_start_ends_at_once() {
@@ -112,6 +169,15 @@ async fn a_shutdown_during_the_start_ends_at_once() {
         running.stop().await;
         assert!(told.elapsed() < SLACK, "{:?}", told.elapsed());
     }
+    // In a pause between two attempts.
+    nobody.set(Mode::Cut);
+    let control = Control::new();
+    let settings = settings().store(memory()).start_limit(Duration::from_millis(100)).start_timeout(PATIENCE * 2);
+    let running = Running::start(settings.control(control.clone()), effects(&Journal::default()));
+    await_until("an attempt has failed", PATIENCE, async || control.waits_for().is_some()).await;
+    let told = Instant::now();
+    running.stop().await;
+    assert!(told.elapsed() < Duration::from_secs(1), "{:?}", told.elapsed());
 }
 
 const PARTITIONS: i32 = 2;

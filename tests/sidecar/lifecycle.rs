@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::app::{App, Reply, Request, Step};
 use crate::beside::{Beside, free, free_port, get};
+use crate::commands;
 use crate::common::{Kafka, Message, Mode, RedisServer, Signal, await_until, unique};
 use crate::setting::Setting;
 
@@ -234,6 +235,57 @@ async fn an_outage_of_kafka_later_on_takes_nobody_out_of_service() {
     assert_eq!(hapax.health("/ready").await.0, 200);
     proxy.set(Mode::Pass);
     app.until(2).await;
+    assert_eq!(hapax.end().await, 0, "{}", hapax.process.output());
+}
+
+/// All brokers are killed: nothing stays green but readiness, which names it.
+#[tokio::test]
+async fn kafka_away_is_shown_everywhere_until_it_is_back() {
+    let (kafka, redis) = (Kafka::own().await, RedisServer::start());
+    let app = App::start(|_| Reply::status(204)).await;
+    let setting = Setting::new(&kafka, 3, &redis, app.url()).await;
+    let hapax = setting.start(&[]);
+    hapax.ready().await;
+    let patience = Duration::from_secs(60);
+    let is_well = async || {
+        let status = hapax.get("/v1/status").await;
+        let consumer = &status["kafka"]["consumer"];
+        status["severity"] != "error" && consumer["state"] == "reachable" && consumer["group"] == "joined"
+    };
+    await_until("all is well", patience, is_well).await;
+    await_until("the metric is there", patience, async || hapax.metric("hapax_kafka_group_joined", "").await == 1)
+        .await;
+    assert_eq!(hapax.metric("hapax_kafka_state", "consumer").await, 0);
+    assert!(hapax.metric("hapax_kafka_last_answer_timestamp_seconds", "consumer").await > 1_700_000_000);
+
+    kafka.kill();
+    await_until("the status names Kafka", Duration::from_secs(25), async || {
+        hapax.get("/v1/status").await["severity"] == "error"
+    })
+    .await;
+    let status = hapax.get("/v1/status").await;
+    let says = status["says"].as_str().unwrap();
+    assert!(says.starts_with("Kafka has not answered for 1") && says.contains("refused"), "{says}");
+    assert_eq!(status["kafka"]["consumer"]["state"], "unreachable");
+    await_until("the metric says so", patience, async || hapax.metric("hapax_kafka_state", "consumer").await == 2)
+        .await;
+    let (code, body) = hapax.health("/ready").await;
+    let report: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((code, &report["parts"]["kafka"]["reason"]), (200, &"not reached".into()), "{body}");
+    assert!(hapax.process.output().contains("Kafka is not reached"), "{}", hapax.process.output());
+    let listen = hapax.address.to_string();
+    let (code, out, err) = commands::hapax(&["status"], &setting.with(&[("HAPAX_LISTEN", &listen)])).await;
+    assert!(code == 0 && out.starts_with("error: Kafka has not answered for "), "{out}{err}");
+    assert!(out.contains("kafka consumer: unreachable"), "{out}");
+
+    kafka.restart().await;
+    await_until("all is well again", patience, is_well).await;
+    // It is told within a second of the status.
+    await_until("readiness says so, too", patience, async || {
+        let (code, body) = hapax.health("/ready").await;
+        code == 200 && body.contains(r#""kafka":{"state":"started"}"#)
+    })
+    .await;
     assert_eq!(hapax.end().await, 0, "{}", hapax.process.output());
 }
 

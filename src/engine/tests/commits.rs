@@ -1,6 +1,7 @@
 //! Commits: the watermark, only forward, again when refused.
 
 use super::harness::*;
+use crate::observe::CommitRefused;
 
 #[test]
 fn a_commit_never_passes_an_unsettled_record() {
@@ -76,7 +77,7 @@ fn a_refused_commit_is_tried_again_and_never_goes_back() {
         if expected == "0:1" && bench.running() == "y" && bench.now > ms(1500) {
             bench.whole("y");
         }
-        bench.answer_commit(Err("not now".into()));
+        bench.answer_commit(Err(CommitRefused::failed("not now")));
         assert_eq!(bench.committing(), "", "not at once");
         bench.pass(ms(1000));
     }
@@ -95,7 +96,7 @@ fn a_commit_refused_during_a_drain_is_tried_once_more_before_the_partition_goes_
     bench.whole("x");
     bench.pass(ms(1000));
     bench.revoke(&a, ms(5000));
-    bench.answer_commit(Err("not now".into()));
+    bench.answer_commit(Err(CommitRefused::failed("not now")));
     bench.pass(ms(5000));
     assert_eq!((bench.committing(), bench.revoked.len()), ("0:1".into(), 1));
 }

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use super::super::*;
 use crate::id::{Fingerprint, IdProblem, NoMessageId};
-use crate::observe::{DuplicateBy, FailureKind, Outcome};
+use crate::observe::{CommitRefused, DuplicateBy, FailureKind, Outcome};
 use crate::record::{Epoch, Offset, Origin, Record};
 use crate::store::{
     Cause, Claim, ClaimOutcome, Completion, CompletionOutcome, GivenBack, Lease, Release, ReleaseOutcome, RenewOutcome,
@@ -494,7 +494,7 @@ impl Bench {
     }
 
     /// Answers the oldest commit.
-    pub(super) fn answer_commit(&mut self, result: Result<(), String>) {
+    pub(super) fn answer_commit(&mut self, result: Result<(), CommitRefused>) {
         let (assignment, offset) = self.committing.remove(0);
         self.feed(Event::Committed { assignment, offset, result });
     }

@@ -12,6 +12,7 @@ use rdkafka::{ClientConfig, TopicPartitionList};
 
 use super::super::{KafkaSettings, Source, SourceEvent, SourceEvents};
 use crate::engine::Assignment;
+use crate::observe::CommitRefused;
 use crate::record::{Offset, Record};
 
 pub(super) const TOPIC: &str = "orders";
@@ -145,7 +146,7 @@ impl Member {
     }
 
     /// Commits, and waits for the answer.
-    pub(super) async fn commit(&mut self, assignment: &Assignment, offset: Offset) -> Result<(), String> {
+    pub(super) async fn commit(&mut self, assignment: &Assignment, offset: Offset) -> Result<(), CommitRefused> {
         self.source.commit(assignment.clone(), offset).await;
         match self.next().await {
             SourceEvent::Committed { assignment: answered, offset: at, result } => {

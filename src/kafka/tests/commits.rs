@@ -1,7 +1,11 @@
 //! Which commits are sent, and when. No cluster needed.
 
+use rdkafka::error::RDKafkaErrorCode;
+
 use super::super::commits::Commits;
+use super::super::refusal;
 use crate::engine::Assignment;
+use crate::observe::{CommitRefused, RefusalKind};
 use crate::record::{Epoch, TopicPartition};
 
 fn assignment(partition: i32) -> Assignment {
@@ -23,7 +27,7 @@ fn one_commit_of_a_partition_is_under_way_at_a_time() {
 
     assert_eq!(commits.answered(&one.partition, 5, Ok(())), [(one.clone(), 5, Ok(()))]);
     assert_eq!(commits.send(), [(one.partition.clone(), 9)]);
-    let refused = Err("refused".to_owned());
+    let refused = Err(CommitRefused::failed("refused"));
     assert_eq!(
         commits.answered(&one.partition, 9, refused.clone()),
         [(one.clone(), 7, refused.clone()), (one.clone(), 9, refused)]
@@ -53,7 +57,7 @@ fn what_is_under_way_is_answered_when_the_partition_goes() {
     commits.ask(one.clone(), 5);
     commits.send();
     commits.ask(one.clone(), 6);
-    let gone = Err("gone".to_owned());
+    let gone = Err(CommitRefused::by_rebalance("gone"));
     assert_eq!(commits.forget(&one.partition, "gone"), [(one.clone(), 5, gone.clone()), (one.clone(), 6, gone)]);
     assert!(commits.all_settled());
     // The broker's answer comes too late, into the next epoch.
@@ -68,7 +72,7 @@ fn a_partition_that_begins_anew_waits_for_what_is_under_way_and_may_go_back() {
     commits.send();
     commits.ask(one.clone(), 1001);
     let anew = Assignment { epoch: Epoch(one.epoch.0 + 1), ..one.clone() };
-    let gone = Err("gone".to_owned());
+    let gone = Err(CommitRefused::by_rebalance("gone"));
     let answers = commits.begin_anew(&one.partition, anew.epoch, "gone");
     assert_eq!(answers, [(one.clone(), 1000, gone.clone()), (one.clone(), 1001, gone)]);
     assert!(commits.ask(anew.clone(), 4).is_none());
@@ -76,4 +80,41 @@ fn a_partition_that_begins_anew_waits_for_what_is_under_way_and_may_go_back() {
     assert!(commits.answered(&one.partition, 1000, Ok(())).is_empty());
     assert_eq!(commits.send(), [(one.partition.clone(), 4)]);
     assert_eq!(commits.answered(&one.partition, 4, Ok(())), [(anew, 4, Ok(()))]);
+}
+
+#[test]
+fn refusals_are_sorted_by_what_they_mean() {
+    use RDKafkaErrorCode as Code;
+    for (kind, codes) in [
+        (
+            RefusalKind::Rebalance,
+            &[
+                Code::IllegalGeneration,
+                Code::RebalanceInProgress,
+                Code::UnknownMemberId,
+                Code::StaleMemberEpoch,
+                Code::FencedMemberEpoch,
+                Code::AssignmentLost,
+            ][..],
+        ),
+        (RefusalKind::Fenced, &[Code::FencedInstanceId, Code::UnreleasedInstanceId]),
+        (
+            RefusalKind::Failed,
+            &[
+                Code::CoordinatorNotAvailable,
+                Code::CoordinatorLoadInProgress,
+                Code::NotCoordinator,
+                Code::RequestTimedOut,
+                Code::BrokerTransportFailure,
+                Code::FencedLeaderEpoch,
+                Code::UnknownTopicOrPartition,
+                Code::GroupAuthorizationFailed,
+                Code::OffsetMetadataTooLarge,
+            ],
+        ),
+    ] {
+        for code in codes {
+            assert_eq!(refusal::of_code(*code).kind, kind, "{code}");
+        }
+    }
 }

@@ -10,24 +10,31 @@ use tokio::time::Instant;
 use super::super::SourceEvent;
 use super::cluster::{Cluster, GROUP, Member, TOPIC, numbers};
 use crate::engine::Assignment;
+use crate::observe::{GroupState, KafkaHealth, KafkaState, RefusalKind};
 use crate::record::Offset;
 
-/// Commits until it is confirmed, by whatever assignment the member then has; answers that and how often it was refused.
-async fn commit_in_the_end(member: &mut Member, assignment: &Assignment, offset: Offset) -> (Assignment, usize) {
-    let (mut assignment, mut refused) = (assignment.clone(), 0);
+/// Commits until it is confirmed, by whatever assignment the member then has; answers that and the first refusal.
+async fn commit_in_the_end(
+    member: &mut Member,
+    assignment: &Assignment,
+    offset: Offset,
+) -> (Assignment, Option<RefusalKind>) {
+    let (mut assignment, mut refused) = (assignment.clone(), None);
     loop {
         member.source.commit(assignment.clone(), offset).await;
         loop {
             match member.next().await {
                 SourceEvent::Committed { result: Ok(()), .. } => return (assignment, refused),
-                SourceEvent::Committed { .. } => break,
+                SourceEvent::Committed { result: Err(refusal), .. } => {
+                    refused.get_or_insert(refusal.kind);
+                    break;
+                }
                 SourceEvent::Assigned(anew) => assignment = anew.first().expect("the one partition").clone(),
                 SourceEvent::RevokeRequested(gone) => member.source.revoke_done(gone).await,
                 SourceEvent::Lost(_) => {}
                 other => panic!("{other:?}"),
             }
         }
-        refused += 1;
     }
 }
 
@@ -50,7 +57,7 @@ async fn a_commit_that_is_refused_is_dropped_or_repeated_and_the_next_one_goes_t
         member.take(5).await;
         cluster.mock().request_errors(RDKafkaApiKey::OffsetCommit, &[code]);
         let (held, refused) = commit_in_the_end(&mut member, &assigned[0], 2).await;
-        assert!(refused > 0 || !fenced, "{code:?} is an answer to be told");
+        assert!(refused == Some(RefusalKind::Rebalance) || !fenced, "{code:?} is an answer to be told: {refused:?}");
         if held == assigned[0] {
             assert_eq!(member.commit(&held, 4).await, Ok(()), "{code:?}");
             assert!(member.commit(&held, 3).await.is_err(), "{code:?}: what was confirmed is still known");
@@ -92,7 +99,7 @@ async fn a_partition_whose_leader_moves_is_read_on_and_commits_name_the_leader_o
     assert_eq!(numbers(&member.take(5).await), (5..10).collect::<Vec<_>>());
     // Unlike a broker the mock refuses an epoch that is not the current one: so it was sent.
     let reason = member.commit(&assigned[0], 5).await.expect_err("the epoch of the leader before");
-    assert!(reason.contains("FencedLeaderEpoch"), "{reason}");
+    assert!(reason.reason.contains("FencedLeaderEpoch"), "{reason}");
     assert_eq!(member.commit(&assigned[0], 7).await, Ok(()));
     member.close().await;
     assert_eq!(cluster.committed(1), [Some(7)]);
@@ -140,4 +147,43 @@ async fn an_end_whose_answer_nobody_awaits_comes_all_the_same() {
     assert!(source.close(Duration::from_secs(5)).now_or_never().is_none());
     let ended = async { while events.control.recv().await.is_some() {} };
     tokio::time::timeout(Duration::from_secs(15), ended).await.expect("the thread ends");
+}
+
+/// Waits until the source's client sees Kafka so.
+async fn until_seen(member: &Member, state: KafkaState) -> KafkaHealth {
+    let watch = member.source.watch(None);
+    let seen = async {
+        while watch.look().consumer.state != state {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(30), seen).await;
+    waited.unwrap_or_else(|_| panic!("not {state:?} but {:?}", watch.look()));
+    watch.look().consumer
+}
+
+#[tokio::test]
+async fn a_coordinator_away_is_not_kafka_away() {
+    let cluster = Cluster::of_brokers(3, 1);
+    cluster.mock().coordinator(MockCoordinator::Group(GROUP.to_owned()), 2).expect("the coordinator is set");
+    cluster.mock().partition_leader(TOPIC, 0, Some(1)).expect("the leader is set");
+    let mut settings = cluster.settings();
+    settings.properties.insert("statistics.interval.ms".to_owned(), "1000".to_owned());
+    let mut member = Member::start(settings).await;
+    member.assigned().await;
+    // One of three says nothing of the others.
+    cluster.mock().broker_down(3).expect("the broker goes down");
+    cluster.mock().broker_down(2).expect("the coordinator goes down");
+    let seen = until_seen(&member, KafkaState::NoCoordinator).await;
+    assert_eq!(seen.group, Some(GroupState::LooksForCoordinator));
+    cluster.mock().broker_up(2).expect("the coordinator comes up");
+    until_seen(&member, KafkaState::Reachable).await;
+    cluster.mock().broker_down(2).expect("the coordinator goes down");
+    cluster.mock().broker_down(1).expect("the last one goes down");
+    let seen = until_seen(&member, KafkaState::Unreachable).await;
+    assert!(seen.problem.is_some_and(|problem| problem.contains("refused")));
+    for broker in 1..=3 {
+        cluster.mock().broker_up(broker).expect("the broker comes up");
+    }
+    assert_eq!(until_seen(&member, KafkaState::Reachable).await.problem, None);
 }

@@ -9,6 +9,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 use super::super::SourceEvent;
 use super::cluster::{Cluster, Member, numbers, sorted};
 use crate::engine::Assignment;
+use crate::observe::{CommitRefused, RefusalKind};
 
 /// Follows two members until each holds one of two partitions. On a busy machine that may take the group more than
 /// one rebalance.
@@ -38,9 +39,10 @@ async fn settle(first: &mut Member, second: &mut Member, held: [HashSet<Assignme
 
 /// A commit during a rebalance is answered; the answer is not always the same. The mock lets a member join twice when
 /// its answer to the leader's plan comes late, and refuses commits meanwhile; brokers have such phases too.
-fn accepted_or_rebalancing(result: Result<(), String>) {
-    if let Err(reason) = result {
-        assert!(reason.contains("rebalance in progress"), "{reason}");
+fn accepted_or_rebalancing(result: Result<(), CommitRefused>) {
+    if let Err(refused) = result {
+        assert!(refused.reason.contains("rebalance in progress"), "{refused}");
+        assert_eq!(refused.kind, RefusalKind::Rebalance);
     }
 }
 
@@ -81,7 +83,7 @@ async fn cooperative_members_hand_over_only_what_moves() {
 
     // The partition that stayed kept its epoch; the one that moved may not commit any more.
     accepted_or_rebalancing(first.commit(&staying, 3).await);
-    assert!(first.commit(&moving[0], 9).await.is_err_and(|reason| reason.contains("the assignment is over")));
+    assert!(first.commit(&moving[0], 9).await.is_err_and(|refused| refused.reason.contains("the assignment is over")));
     first.close().await;
     second.close().await;
 }
@@ -98,7 +100,7 @@ async fn eager_members_give_everything_back_first() {
     assert_eq!(first.revoke_requested().await, all);
     first.rounds().await;
     // Answered during the drain. The mock refuses it, as a broker does once everybody has joined.
-    assert!(first.commit(&all[0], 0).await.is_err_and(|reason| reason.contains("rebalance in progress")));
+    assert!(first.commit(&all[0], 0).await.is_err_and(|refused| refused.reason.contains("rebalance in progress")));
     first.source.revoke_done(vec![all[0].clone()]).await;
     first.rounds().await;
     assert_eq!(second.events.control.try_recv().err(), Some(TryRecvError::Empty), "one is not done yet");

@@ -173,3 +173,33 @@ fn librdkafka_itself_is_asked_which_properties_there_are() {
         assert!(!super::super::knows_property(name), "{name}");
     }
 }
+
+#[test]
+fn reconnects_come_within_a_second_unless_set_otherwise() {
+    let name = "reconnect.backoff.max.ms";
+    let both = |settings: &KafkaSettings| {
+        let (consumer, producer) =
+            (settings.client_config().expect("valid"), settings.producer_config().expect("valid"));
+        [consumer.get(name).map(str::to_owned), producer.get(name).map(str::to_owned)]
+    };
+    assert_eq!(both(&with("client.rack", "a")), [Some("1000".to_owned()), Some("1000".to_owned())]);
+    assert_eq!(both(&with(name, "7000")), [Some("7000".to_owned()), Some("7000".to_owned())]);
+    // librdkafka refuses a first pause that is longer than the limit.
+    assert_eq!(both(&with("reconnect.backoff.ms", "5000")), [None, None]);
+    let mut settings = with("reconnect.backoff.ms", "5000");
+    settings.properties.insert(name.to_owned(), "6000".to_owned());
+    assert_eq!(both(&settings), [Some("6000".to_owned()), Some("6000".to_owned())]);
+    let mut settings = with("client.rack", "a");
+    settings.producer_properties.insert("reconnect.backoff.ms".to_owned(), "5000".to_owned());
+    assert_eq!(both(&settings), [Some("1000".to_owned()), None]);
+}
+
+#[test]
+fn statistics_that_come_seldom_or_never_are_refused() {
+    for value in ["0", "10001", "-1"] {
+        let text = problem(&with("statistics.interval.ms", value));
+        assert!(text.contains("must be 1 to 10000"), "{text}");
+    }
+    let config = with("statistics.interval.ms", "500").client_config().expect("it is valid");
+    assert_eq!(config.get("statistics.interval.ms"), Some("500"));
+}

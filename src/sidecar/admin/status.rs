@@ -9,7 +9,8 @@ use super::state::{AdminState, TargetState};
 use super::tally::{Counts, RatesTold};
 use super::verdict::{Severity, verdict};
 use super::views::PartitionView;
-use crate::consumer::wall_clock;
+use crate::consumer::{Control, wall_clock};
+use crate::observe::KafkaClients;
 use crate::store::StoreHealth;
 
 /// How long the consumer may take to tell what its partitions do.
@@ -36,6 +37,10 @@ pub struct Snapshot {
     pub store_mode: &'static str,
     /// How the store is doing.
     pub store: StoreHealth,
+    /// How the Kafka clients stand; `null` where there are none, or before the consumer has started.
+    pub kafka: Option<KafkaClients>,
+    /// The service that the start waits for, and its error; `null` once the consumer has started.
+    pub start_waits: Option<String>,
     /// What happened since the start.
     pub counts: Counts,
     /// What happens per second.
@@ -66,10 +71,12 @@ impl AdminState {
             namespace: self.namespace.to_string(),
             delivery: self.delivery,
             uptime_s: self.tally.uptime().as_secs(),
-            paused: self.consumer.as_ref().and_then(crate::consumer::Control::paused),
+            paused: self.consumer.as_ref().and_then(Control::paused),
             target: self.target.as_ref().map(super::state::Target::state),
             store_mode: self.store.mode(),
             store: self.store.health(),
+            kafka: self.consumer.as_ref().and_then(Control::kafka),
+            start_waits: self.consumer.as_ref().and_then(Control::waits_for),
             counts: self.tally.counts(),
             rates: self.tally.rates(),
             partitions: self.partitions().await,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::rates::{Rates, TOLD, per_second};
-use crate::observe::{DuplicateBy, FailureKind, Observer, Outcome};
+use crate::observe::{CommitRefused, DuplicateBy, FailureKind, Observer, Outcome, RefusalKind};
 use crate::record::{Offset, Origin, Record, TopicPartition};
 use crate::store::{StoreError, Verdict};
 
@@ -67,7 +67,7 @@ counts! {
     possibly_repeated_effects,
     /// Copies that the dead-letter topic or a retry topic did not take.
     deliveries_failed,
-    /// Commits that were refused.
+    /// Commits that were refused, apart from those that a rebalance explains.
     commits_failed,
     /// Partitions that stopped.
     stops,
@@ -250,8 +250,11 @@ impl Observer for Tally {
         more(&self.numbers.stops, 1);
     }
 
-    fn on_commit_failed(&self, _: &TopicPartition, _: Offset, _: &str) {
-        more(&self.numbers.commits_failed, 1);
+    fn on_commit_failed(&self, _: &TopicPartition, _: Offset, refused: &CommitRefused) {
+        // Each rebalance has its own; nobody needs to see them.
+        if refused.kind != RefusalKind::Rebalance {
+            more(&self.numbers.commits_failed, 1);
+        }
     }
 
     fn on_store_error(&self, _: &'static str, _: &StoreError) {

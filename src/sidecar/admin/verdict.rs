@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::clock::span;
 use super::state::TargetCondition;
 use super::status::Snapshot;
+use crate::observe::{KafkaHealth, KafkaState};
 use crate::store::{self, Breaker, Finding};
 
 /// From when on it is told that a record waits.
@@ -43,6 +44,9 @@ fn errors(snapshot: &Snapshot) -> Option<String> {
     if let Some(refused) = snapshot.store.findings.iter().find(|finding| finding.name.ends_with("_refused")) {
         return Some(told(refused));
     }
+    if let Some(says) = kafka_error(snapshot) {
+        return Some(says);
+    }
     let mut stopped = snapshot.partitions.iter().flatten().filter_map(|part| Some((part, part.stopped.as_ref()?)));
     if let Some((part, stop)) = stopped.next() {
         let others = match stopped.count() {
@@ -77,7 +81,57 @@ fn errors(snapshot: &Snapshot) -> Option<String> {
     finding(snapshot, store::Severity::Error)
 }
 
+/// What is wrong with the way to Kafka, and what follows from it.
+fn kafka_error(snapshot: &Snapshot) -> Option<String> {
+    let health = &snapshot.kafka.as_ref()?.consumer;
+    let problem = because(health);
+    Some(match health.state {
+        KafkaState::Reachable => return None,
+        KafkaState::NoCoordinator => format!(
+            "Kafka answers, and the group has had no coordinator for {}{problem}: nothing is committed, and nothing is lost \
+             meanwhile.",
+            since(snapshot.at, health.since)
+        ),
+        KafkaState::Denied => format!(
+            "Kafka does not let this process in{problem}: nothing new arrives and nothing is committed until the login or the \
+             certificates are corrected; nothing is lost meanwhile."
+        ),
+        _ => format!(
+            "Kafka has not answered for {}{problem}: nothing new arrives and nothing is committed; nothing is lost \
+             meanwhile.",
+            since(snapshot.at, health.last_answer)
+        ),
+    })
+}
+
+/// What is wrong with the client that writes copies.
+fn copies_warning(snapshot: &Snapshot) -> Option<String> {
+    let health = snapshot.kafka.as_ref()?.producer.as_ref()?;
+    if health.state == KafkaState::Reachable {
+        return None;
+    }
+    let (problem, time) = (because(health), since(snapshot.at, health.last_answer));
+    Some(format!(
+        "Kafka has not answered the producer of copies for {time}{problem}: records for dead-letter or retry topics wait."
+    ))
+}
+
+fn because(health: &KafkaHealth) -> String {
+    health.problem.as_deref().map_or(String::new(), |problem| format!(" ({problem})"))
+}
+
+/// How long ago a time was, both in milliseconds since the Unix epoch.
+fn since(now: i64, then: i64) -> String {
+    span(Duration::from_millis(u64::try_from(now.saturating_sub(then)).unwrap_or_default()))
+}
+
 fn warnings(snapshot: &Snapshot) -> Option<String> {
+    if let Some(waits) = &snapshot.start_waits {
+        return Some(format!("The start waits: {waits}."));
+    }
+    if let Some(says) = copies_warning(snapshot) {
+        return Some(says);
+    }
     if let Some(reason) = &snapshot.paused {
         let running: usize = snapshot.partitions.iter().flatten().map(|part| part.running).sum();
         let running = match running {

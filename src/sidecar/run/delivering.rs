@@ -1,11 +1,13 @@
 //! The way of delivery that posts to an application: the consumer, started again for as long as that can help.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
 
 use super::serving::Serving;
 use super::standing::follow;
-use super::waiting::{Patience, chain};
-use crate::consumer::{BatchHandler, Control, Handler, Shutdown};
+use crate::consumer::{BatchHandler, Control, Handler, Shutdown, chain, pause_after};
 use crate::observe::Observer;
 use crate::sidecar::admin::{self, AdminState, Target, TargetCondition, TargetState};
 use crate::sidecar::health::{Health, Part};
@@ -14,6 +16,9 @@ use crate::sidecar::settings::ConsumerSettings;
 use crate::sidecar::telemetry::{Traced, Traces};
 use crate::sidecar::{Settings, SidecarError};
 use crate::store::Store;
+
+/// After so long a run a failure is the first of its kind again.
+const LONG_RUN: Duration = Duration::from_secs(60);
 
 /// Who delivers, and to whom.
 pub(super) struct Delivering<'a> {
@@ -47,19 +52,21 @@ impl Delivering<'_> {
 
     /// Consumers, one after the other, for as long as another can help.
     async fn again_and_again(&self, push: &Push, control: &Control) -> Result<(), SidecarError> {
-        let mut patience = Patience::new("Kafka or the store", self.settings.start_wait);
+        let mut failures = 0;
         loop {
             let handler = Traced::new(push.clone(), self.traces.tracer(), &self.consumer.kafka.group);
+            let begun = Instant::now();
             let (started, result) = self.once(handler, control).await;
             let Err(error) = result else { return Ok(()) };
             self.health.failed(Part::Kafka, "not reached");
-            if started {
-                tracing::error!(cause = chain(&error), "the consumer ended; nothing is lost");
-                patience = Patience::new("Kafka or the store", self.settings.start_wait);
+            // The consumer itself has waited for what is away.
+            if !started || !error.is_retryable() {
+                return Err(error);
             }
-            let pause = patience.after(error)?;
+            tracing::error!(cause = chain(&error), "the consumer ended; nothing is lost, and another one is started");
+            failures = if begun.elapsed() > LONG_RUN { 1 } else { failures + 1 };
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
+                () = sleep(pause_after(failures)) => {}
                 () = self.shutdown.drain_asked() => return Ok(()),
             }
         }
@@ -88,7 +95,7 @@ impl Delivering<'_> {
         let (store, observer) = (Arc::clone(&self.store), Arc::clone(&self.observer));
         let cache = (self.settings.store.cache_entries, self.settings.store.cache_lifetime);
         let builder = self.consumer.builder(&self.settings.namespace, store, cache, observer);
-        let built = builder.control(control.clone()).build();
+        let built = builder.control(control.clone()).start_timeout(self.settings.start_wait).build();
         let consumer = match built {
             Ok(consumer) => consumer,
             Err(error) => return (false, Err(SidecarError::Internal(error.to_string()))),

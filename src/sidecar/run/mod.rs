@@ -9,7 +9,6 @@
 mod delivering;
 mod serving;
 mod standing;
-mod waiting;
 
 use std::sync::Arc;
 
@@ -18,15 +17,15 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::delivering::Delivering;
 use self::serving::{Listeners, Serving};
-use self::standing::{StoreStanding, watch_store};
-use self::waiting::Patience;
+use self::standing::{KafkaStanding, StoreStanding, watch_store};
 use super::admin::{AdminState, ScopeKind, Tally};
 use super::health::{Health, Part};
 use super::pull::{PullSettings, PullState};
 use super::settings::{Delivery, Settings, StoreSettings};
 use super::telemetry::{Named, Traces};
 use super::{SidecarError, admin, pull};
-use crate::consumer::Shutdown;
+use crate::consumer::{Patience, Shutdown};
+use crate::error::RunError;
 use crate::id::{IdKey, Identifier};
 use crate::observe::{Fan, Observer};
 use crate::store::{Cached, DoneCache, Store};
@@ -51,8 +50,12 @@ pub async fn run(settings: Settings, metrics: PrometheusHandle, shutdown: Shutdo
     let mut serving = Serving::start(listeners, &settings, Arc::clone(&health), metrics)?;
     let traces = Traces::start(&settings.telemetry)?;
     let tally = Arc::new(Tally::new());
-    let mut observers: Vec<Arc<dyn Observer>> =
-        vec![Arc::new(Telemetry::new()), Arc::clone(&tally) as _, Arc::new(StoreStanding(Arc::clone(&health)))];
+    let mut observers: Vec<Arc<dyn Observer>> = vec![
+        Arc::new(Telemetry::new()),
+        Arc::clone(&tally) as _,
+        Arc::new(StoreStanding(Arc::clone(&health))),
+        Arc::new(KafkaStanding(Arc::clone(&health))),
+    ];
     if let Delivery::Push(push) = &settings.delivery {
         let identifier = Identifier::new(settings.namespace.clone()).extractor(Arc::clone(&push.0.extractor));
         observers.push(Arc::new(Named::new(identifier.key(push.0.id_key.clone()), settings.telemetry.log_ids)));
@@ -100,9 +103,11 @@ async fn answer_claims(
     let cache = DoneCache::new(cache_entries, cache_lifetime, terms.window);
     let store: Arc<dyn Store> = Arc::new(Cached::new(settings.store.build(&settings.namespace)?, cache));
     let agreement = pull::agreement(&*store, pulled);
-    let opening = async || store.open(&agreement).await.map_err(SidecarError::Open);
-    if Patience::new("the store", settings.start_wait).until(shutdown, opening).await?.is_none() {
-        return Ok(());
+    let opening = |_| async { store.open(&agreement).await.map_err(RunError::Open) };
+    let patience = Patience::new(settings.start_wait);
+    tokio::select! {
+        opened = patience.until("the store", drop, opening) => opened?,
+        () = shutdown.drain_asked() => return Ok(()),
     }
     health.started(Part::Store);
     let watching = AbortOnDropHandle::new(tokio::spawn(watch_store(Arc::clone(&store), Arc::clone(&observer))));

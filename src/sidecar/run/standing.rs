@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::observe::Observer;
+use crate::observe::{KafkaClients, KafkaState, Observer};
 use crate::sidecar::health::{Health, Part};
 use crate::sidecar::push::TargetState;
 use crate::store::{Breaker, Store, StoreHealth};
@@ -23,6 +23,21 @@ impl Observer for StoreStanding {
             Breaker::Closed if health.refuses() => self.0.failed(Part::Store, "refuses commands"),
             Breaker::Closed => self.0.started(Part::Store),
             _ => self.0.failed(Part::Store, "not reached"),
+        }
+    }
+}
+
+/// Tells how Kafka stands: fixed words, for anybody may ask.
+#[derive(Debug)]
+pub(super) struct KafkaStanding(pub(super) Arc<Health>);
+
+impl Observer for KafkaStanding {
+    fn on_kafka_health(&self, clients: &KafkaClients) {
+        match clients.consumer.state {
+            KafkaState::Reachable => self.0.started(Part::Kafka),
+            KafkaState::NoCoordinator => self.0.failed(Part::Kafka, "the group has no coordinator"),
+            KafkaState::Unreachable => self.0.failed(Part::Kafka, "not reached"),
+            KafkaState::Denied => self.0.failed(Part::Kafka, "access denied"),
         }
     }
 }

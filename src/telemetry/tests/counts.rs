@@ -5,7 +5,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::board::Board;
 use super::{partition, record};
-use crate::observe::{DuplicateBy, FailureKind, Observer, Outcome, WaitsFor};
+use crate::observe::{
+    CommitRefused, DuplicateBy, FailureKind, GroupState, KafkaClients, KafkaHealth, KafkaState, Observer, Outcome,
+    RefusalKind, WaitsFor,
+};
 use crate::record::{Epoch, Origin, Record};
 use crate::store::{Breaker, Cause, NodeHealth, StoreError, StoreHealth, Verdict};
 use crate::telemetry::{Telemetry, names};
@@ -144,7 +147,14 @@ fn commits_are_counted_with_their_lag() {
             (of_partition!("hapax_committed_offset"), 43.0),
         ],
     );
-    moves(nothing, |t| t.on_commit_failed(&partition(), 44, "why"), &[(of_topic!("hapax_commits_failed_total"), 1.0)]);
+    for (kind, failed) in [
+        (RefusalKind::Rebalance, of_topic!("hapax_commits_failed_total", "kind=\"rebalance\"")),
+        (RefusalKind::Failed, of_topic!("hapax_commits_failed_total", "kind=\"failed\"")),
+        (RefusalKind::Fenced, of_topic!("hapax_commits_failed_total", "kind=\"fenced\"")),
+    ] {
+        let refused = CommitRefused { kind, reason: "why".to_owned() };
+        moves(nothing, |t| t.on_commit_failed(&partition(), 44, &refused), &[(failed, 1.0)]);
+    }
 }
 
 #[test]
@@ -227,6 +237,32 @@ fn the_store_is_shown() {
 }
 
 #[test]
+fn the_state_of_each_kafka_client_is_a_gauge() {
+    let health = |state, last_answer| {
+        let mut health = KafkaHealth::default();
+        (health.state, health.last_answer) = (state, last_answer);
+        health
+    };
+    for (state, number) in [(KafkaState::NoCoordinator, 1.0), (KafkaState::Unreachable, 2.0), (KafkaState::Denied, 3.0)]
+    {
+        let mut consumer = health(state, 12_500);
+        consumer.group = Some(GroupState::Joined);
+        let clients = KafkaClients::new(consumer, Some(health(KafkaState::Unreachable, 9_000)));
+        moves(
+            nothing,
+            |t| t.on_kafka_health(&clients),
+            &[
+                ("hapax_kafka_group_joined{}", 1.0),
+                ("hapax_kafka_last_answer_timestamp_seconds{client=\"consumer\"}", 12.5),
+                ("hapax_kafka_last_answer_timestamp_seconds{client=\"producer\"}", 9.0),
+                ("hapax_kafka_state{client=\"consumer\"}", number),
+                ("hapax_kafka_state{client=\"producer\"}", 2.0),
+            ],
+        );
+    }
+}
+
+#[test]
 fn every_metric_is_emitted_as_described_and_no_other() {
     let board = Board::default();
     metrics::with_local_recorder(&board, || {
@@ -238,6 +274,7 @@ fn every_metric_is_emitted_as_described_and_no_other() {
         telemetry.on_commit(&partition(), 43, MILLI);
         telemetry.on_store_error("claim", &StoreError::Unavailable(Cause::new("away")));
         telemetry.on_store_health(&StoreHealth::of_nodes("redis", vec![NodeHealth::default()]));
+        telemetry.on_kafka_health(&KafkaClients::default());
     });
     let mut emitted: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for series in board.series() {

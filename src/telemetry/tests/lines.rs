@@ -11,7 +11,7 @@ use tracing::span::{Attributes, Id};
 use tracing::{Event, Level, Metadata, Subscriber};
 
 use super::{partition, record};
-use crate::observe::{FailureKind, Observer, Outcome, WaitsFor};
+use crate::observe::{CommitRefused, FailureKind, Observer, Outcome, WaitsFor};
 use crate::record::{Epoch, Origin, Record, TopicPartition};
 use crate::store::{Cause, StoreError, Verdict};
 use crate::telemetry::Log;
@@ -75,7 +75,9 @@ const SAMPLED: &[Sampled] = &[
     (Level::WARN, "too old", |log, record| log.on_expire(record, Duration::from_secs(9))),
     (Level::WARN, "lease could not be renewed", |log, record| log.on_lease_lost(record)),
     (Level::WARN, "took over", |log, record| log.on_claim(record, 1, true)),
-    (Level::WARN, "a commit was refused", |log, record| log.on_commit_failed(record.partition(), 44, "why")),
+    (Level::WARN, "a commit was refused", |log, record| {
+        log.on_commit_failed(record.partition(), 44, &CommitRefused::failed("why"));
+    }),
     (Level::WARN, "a conflict", |log, record| {
         log.on_conflict(record, &Origin { partition: partition(), offset: 7 });
     }),

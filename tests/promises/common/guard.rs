@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +50,7 @@ impl Signal {
 /// or this program ends, by SIGKILL too.
 pub(super) struct Guarded {
     what: String,
+    directory: PathBuf,
     shell: Child,
     /// `None` once dropped: closing it is the order to end.
     orders: Mutex<Option<ChildStdin>>,
@@ -118,7 +120,8 @@ impl Guarded {
         let orders = shell.stdin.take().expect("piped");
         let output = BufReader::new(shell.stdout.take().expect("piped"));
         let seen = Arc::new(Seen::default());
-        let guarded = Self { what: what.to_owned(), shell, orders: Mutex::new(Some(orders)), seen: Arc::clone(&seen) };
+        let orders = Mutex::new(Some(orders));
+        let guarded = Self { what: what.to_owned(), directory, shell, orders, seen: Arc::clone(&seen) };
         std::thread::spawn(move || {
             for line in output.split(b'\n').map_while(Result::ok) {
                 let line = String::from_utf8_lossy(&line);
@@ -130,6 +133,12 @@ impl Guarded {
         });
         guarded.wait_blocking("has started", ORDER_DEADLINE, |state| (state.starts == 1).then_some(()));
         guarded
+    }
+
+    /// Its working directory.
+    #[allow(dead_code, reason = "not every program that shares this file asks")]
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// Starts the process again, with the same arguments in the same directory, after it has ended.

@@ -9,6 +9,7 @@ use super::super::super::*;
 use super::facts::Sometimes;
 use super::plan::{MS, Plan};
 use super::world::{Ev, World};
+use crate::observe::CommitRefused;
 use crate::record::{Epoch, Offset};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,9 +133,9 @@ impl World {
         let refused = !self.healed() && self.rng.random_range(0..1000) < self.plan.refusals;
         let result = if !owns {
             self.counts.reached(Sometimes::FencedCommit);
-            Err("not the owner".to_owned())
+            Err(CommitRefused::by_rebalance("not the owner"))
         } else if refused {
-            Err("the coordinator moves".to_owned())
+            Err(CommitRefused::failed("the coordinator moves"))
         } else {
             if offset < self.group.committed[partition] {
                 self.fail(format!("I2: the commit of {partition} goes back to {offset}"));

@@ -5,6 +5,7 @@ use super::super::status::Snapshot;
 use super::super::tally::Tally;
 use super::super::verdict::{Severity, verdict};
 use super::super::views::{PartitionView, StoppedView, WaitingView};
+use crate::observe::{KafkaClients, KafkaHealth, KafkaState};
 use crate::store::{self, Breaker, Finding, NodeHealth, StoreHealth};
 
 fn part(number: i32) -> PartitionView {
@@ -36,6 +37,8 @@ fn snapshot() -> Snapshot {
         target: None,
         store_mode: "compact",
         store: StoreHealth::of("redis"),
+        kafka: Some(KafkaClients::default()),
+        start_waits: None,
         counts: tally.counts(),
         rates: tally.rates(),
         partitions: Some(vec![part(0), part(1)]),
@@ -64,6 +67,12 @@ fn find(snapshot: &mut Snapshot, severity: store::Severity) {
 fn aim(snapshot: &mut Snapshot, condition: TargetCondition, says: Option<&str>) {
     let says = says.map(str::to_owned);
     snapshot.target = Some(TargetState { url: "http://app".to_owned(), condition, says });
+}
+
+fn reach(snapshot: &mut Snapshot, state: KafkaState, problem: Option<&str>) {
+    let kafka = snapshot.kafka.as_mut().unwrap();
+    (snapshot.at, kafka.consumer.since, kafka.consumer.last_answer) = (100_000, 40_000, 15_000);
+    (kafka.consumer.state, kafka.consumer.problem) = (state, problem.map(str::to_owned));
 }
 
 fn says(change: impl FnOnce(&mut Snapshot)) -> (Severity, String) {
@@ -105,6 +114,37 @@ fn each_thing_that_is_wrong_has_its_sentence() {
             Error,
             "The store is not reached (connection refused): nothing is handled",
         ),
+        (
+            |s| reach(s, KafkaState::Unreachable, Some("connection refused")),
+            Error,
+            "Kafka has not answered for 1 min 25 s (connection refused): nothing new arrives and nothing is committed; nothing is \
+             lost",
+        ),
+        (
+            |s| reach(s, KafkaState::NoCoordinator, None),
+            Error,
+            "Kafka answers, and the group has had no coordinator for 1 min:",
+        ),
+        (
+            |s| reach(s, KafkaState::Denied, Some("invalid password")),
+            Error,
+            "Kafka does not let this process in (invalid password): nothing new arrives",
+        ),
+        (
+            |s| {
+                s.at = 100_000;
+                let mut producer = KafkaHealth::default();
+                (producer.state, producer.last_answer) = (KafkaState::Unreachable, 40_000);
+                s.kafka.as_mut().unwrap().producer = Some(producer);
+            },
+            Warning,
+            "Kafka has not answered the producer of copies for 1 min: records for dead-letter",
+        ),
+        (
+            |s| (s.start_waits, s.kafka) = (Some("Kafka is not available yet: away".to_owned()), None),
+            Warning,
+            "The start waits: Kafka is not available yet: away.",
+        ),
         (|s| s.store.breaker = Breaker::HalfOpen, Warning, "The connection to the store is being made."),
         (|s| find(s, store::Severity::Error), Error, "The store at r:1: it evicts. To do: buy."),
         (|s| find(s, store::Severity::Warning), Warning, "The store at r:1: it evicts. To do: buy."),
@@ -133,11 +173,13 @@ fn each_thing_that_is_wrong_has_its_sentence() {
 
 #[test]
 fn what_is_worse_is_said_first() {
-    let all: [fn(&mut Snapshot); 7] = [
+    let all: [fn(&mut Snapshot); 9] = [
         |s| s.store.breaker = Breaker::Open,
+        |s| reach(s, KafkaState::Unreachable, None),
         |s| stop(&mut s.partitions.as_mut().unwrap()[..1]),
         |s| aim(s, TargetCondition::Misconfigured, Some("it answers 404")),
         |s| find(s, store::Severity::Error),
+        |s| s.start_waits = Some("the store is not available yet".to_owned()),
         |s| s.paused = Some("night".to_owned()),
         |s| wait(s, 75),
         |s| find(s, store::Severity::Warning),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::tally::{Counts, Tally};
-use crate::observe::{DuplicateBy, FailureKind, Observer, Outcome};
+use crate::observe::{CommitRefused, DuplicateBy, FailureKind, Observer, Outcome};
 use crate::record::{Record, TopicPartition};
 use crate::store::{Cause, StoreError, Verdict};
 
@@ -32,7 +32,8 @@ async fn each_thing_that_is_told_is_counted_once() {
     tally.on_give_back(&partition, 1);
     tally.on_lease_lost(&record);
     tally.on_stop(&partition, 0, "");
-    tally.on_commit_failed(&partition, 0, "");
+    tally.on_commit_failed(&partition, 0, &CommitRefused::failed(""));
+    tally.on_commit_failed(&partition, 0, &CommitRefused::by_rebalance("expected, and not counted"));
     tally.on_store_error("claim", &StoreError::Unavailable(Cause::new("away")));
     let once = Counts {
         delivered: 5,

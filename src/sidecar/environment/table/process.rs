@@ -28,7 +28,7 @@ super::group! { TELEMETRY, "Logs and traces":
 
 super::group! { LIFE, "Start and end":
     START_WAIT = Variable::new("HAPAX_START_WAIT", Kind::Duration,
-        "How long the start waits for Kafka and Redis where they do not answer. The application is waited for without end.").default("60s");
+        "How long the start waits for Kafka and Redis where they do not answer. The application is waited for without end.").default("60s").library("start_timeout");
     SHUTDOWN_LIMIT = Variable::new("HAPAX_SHUTDOWN_LIMIT", Kind::Duration,
         "How long the end may take from the first signal on. Longer than `HAPAX_DRAIN_LIMIT`, shorter than the grace period of whatever kills the process (Kubernetes: 30 s).")
         .default("25s");

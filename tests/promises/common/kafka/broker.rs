@@ -31,14 +31,18 @@ const JVM: &[&str] = &[
 pub struct Kafka {
     process: Guarded,
     client: Client,
+    ports: Ports,
 }
 
 /// Ports of one broker.
+#[derive(Debug)]
 pub(super) struct Ports {
     pub(super) broker: u16,
     pub(super) controller: u16,
     /// The listener whose advertised address is a proxy's.
     pub(super) proxied: u16,
+    /// The listener that asks for a login (SASL, PLAIN).
+    pub(super) login: u16,
 }
 
 impl Kafka {
@@ -83,13 +87,27 @@ impl Kafka {
                     }
                     let client = Client::new(port::loopback(ports.broker).to_string());
                     client.wait_ready().await;
-                    return Ok(Self { process, client });
+                    return Ok(Self { process, client, ports });
                 }
                 Err(output) if output.contains("Address already in use") => {}
                 Err(output) => return Err(format!("the Kafka broker ended at its start:\n{output}")),
             }
         }
         Err("the Kafka broker found none of its ports free".to_owned())
+    }
+
+    /// The address of the listener that asks for a login: user `billing`, password `right`.
+    pub fn login(&self) -> Client {
+        Client::new(port::loopback(self.ports.login).to_string())
+    }
+
+    /// Has the broker ask for another password from its next start on.
+    pub fn change_password(&self, from: &str, to: &str) {
+        let path = self.process.directory().join("server.properties");
+        let settings = std::fs::read_to_string(&path).expect("the broker's settings");
+        let changed = settings.replace(&password(from), &password(to));
+        assert_ne!(settings, changed, "the password was not {from}");
+        std::fs::write(path, changed).expect("a writable directory");
     }
 
     /// The number of the process.
@@ -130,12 +148,13 @@ impl Ports {
     pub(super) fn draw() -> Self {
         let mut free = port::candidates();
         let mut next = || free.next().expect("endless");
-        Self { broker: next(), controller: next(), proxied: next() }
+        Self { broker: next(), controller: next(), proxied: next(), login: next() }
     }
 
     /// The settings of the broker with this number, from 1, among these; `proxy` is the port that it advertises.
     pub(super) fn settings(all: &[Self], node: usize, proxy: u16) -> String {
-        let Self { broker, controller, proxied } = &all[node - 1];
+        let Self { broker, controller, proxied, login } = &all[node - 1];
+        let password = password("right");
         let voter = |(at, ports): (usize, &Self)| format!("{}@127.0.0.1:{}", at + 1, ports.controller);
         let voters = all.iter().enumerate().map(voter).collect::<Vec<_>>().join(",");
         // As many copies as there are brokers; one of them may be away.
@@ -145,10 +164,12 @@ impl Ports {
 process.roles=broker,controller
 node.id={node}
 controller.quorum.voters={voters}
-listeners=PLAINTEXT://127.0.0.1:{broker},PROXIED://127.0.0.1:{proxied},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{broker},PROXIED://127.0.0.1:{advertised}
+listeners=PLAINTEXT://127.0.0.1:{broker},PROXIED://127.0.0.1:{proxied},LOGIN://127.0.0.1:{login},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{broker},PROXIED://127.0.0.1:{advertised},LOGIN://127.0.0.1:{login}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,LOGIN:SASL_PLAINTEXT
+listener.name.login.sasl.enabled.mechanisms=PLAIN
+listener.name.login.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required {password};
 inter.broker.listener.name=PLAINTEXT
 log.dirs=log
 auto.create.topics.enable=false
@@ -170,6 +191,11 @@ group.consumer.min.heartbeat.interval.ms=500
 "
         )
     }
+}
+
+/// The part of the login that is changed.
+fn password(password: &str) -> String {
+    format!("user_billing=\"{password}\"")
 }
 
 /// Starts a broker with these settings in a directory of its own.
