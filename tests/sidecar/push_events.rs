@@ -7,7 +7,7 @@ use cloudevents::{AttributesReader, Data, Event};
 use hapax::consumer::{Attempt, BatchHandler, Handler};
 use hapax::id::Fingerprint;
 use hapax::record::{Record, TopicPartition};
-use hapax::sidecar::push::{Push, PushFormat, PushSettings};
+use hapax::sidecar::push::{Push, PushFormat, PushProtocol, PushSettings};
 use percent_encoding::percent_decode_str;
 use proptest::collection::vec;
 use proptest::option;
@@ -193,19 +193,139 @@ fn in_batches() {
         .unwrap();
 }
 
-#[test]
-fn what_is_an_event_already_stays_as_it_is() {
-    let event = r#"{"specversion":"1.0","id":"7","source":"/shop","type":"order.placed","data":1.0}"#;
-    let record = Record::builder(TopicPartition::new("orders", 3), 42)
+/// A structured event, and in its record, whatever a producer may forge.
+fn forged(event: &str) -> Record {
+    let mut record = Record::builder(TopicPartition::new("orders", 3), 42)
+        .key("customer 7")
         .header("content-type", "application/cloudevents+json")
-        .header("ce_id", "another")
-        .payload(event)
-        .build();
-    for format in [PushFormat::Binary, PushFormat::Structured] {
-        let request = Pair::new(|settings| settings.format = format).post(&record);
+        .payload(event.to_owned());
+    for (name, value) in FORGED {
+        record = record.header(*name, *value);
+    }
+    record.build()
+}
+
+const FORGED: &[(&str, &str)] = &[
+    ("ce_id", "another"),
+    ("ce_idempotencykey", "forged"),
+    ("ce_attempt", "77"),
+    ("ce_topic", "forged"),
+    ("ce_IdempotencyKey", "forged"),
+    ("Idempotency-Key", "forged"),
+    ("idempotency-key", "forged"),
+    ("idempotency_key", "forged"),
+    ("hapax-attempt", "77"),
+    ("ce-id", "forged"),
+];
+const EVENT: &str = r#"{"specversion":"1.0","id":"7","source":"/shop","type":"order.placed","data":1.0}"#;
+const FORGED_EVENT: &str = r#"{"specversion":"1.0","id":"7","source":"/shop","idempotencykey":"forged","IdempotencyKey":"forged",
+    "Attempt":"77","attempt":77,"type":"order.placed","Topic":"forged","offset":"forged","data":1.0}"#;
+/// What is sent for both.
+const SENT: &str = r#"{"specversion":"1.0","id":"7","source":"/shop","type":"order.placed","data":1.0,"topic":"orders","partition":"3","offset":"42","partitionkey":"customer 7","idempotencykey":"abababababababababababababababab","attempt":"2"}"#;
+
+#[test]
+fn event_already_structured_carries_our_key() {
+    for (event, format) in [
+        (EVENT, PushFormat::Binary),
+        (EVENT, PushFormat::Structured),
+        (FORGED_EVENT, PushFormat::Binary),
+        (FORGED_EVENT, PushFormat::Structured),
+    ] {
+        let pair = Pair::new(|settings| settings.format = format);
+        let request = pair.post(&forged(event));
         is_ours(&request);
-        assert_eq!(request.body, event.as_bytes());
+        assert_eq!(std::str::from_utf8(&request.body).unwrap(), SENT);
+        assert_eq!(request.header("content-type"), "application/cloudevents+json");
         assert_eq!(request.header("ce-id"), "");
         assert_eq!(to_event(&request.headers, request.body).unwrap().id(), "7");
+    }
+}
+
+#[test]
+fn event_already_structured_carries_our_key_with_dapr() {
+    let pair = Pair::new(|settings| settings.protocol = PushProtocol::Dapr);
+    let request = pair.post(&forged(FORGED_EVENT));
+    is_ours(&request);
+    assert_eq!(std::str::from_utf8(&request.body).unwrap(), SENT);
+}
+
+/// What is sent for records that travel together.
+fn together(protocol: PushProtocol, records: &[Record]) -> serde_json::Value {
+    let pair = Pair::new(|settings| (settings.batched, settings.protocol) = (true, protocol));
+    let attempted = |record: &Record| (record.clone(), Attempt::new(2, Some(fingerprint())));
+    pair.runtime.block_on(BatchHandler::handle(&pair.push, records.iter().map(attempted).collect()));
+    serde_json::from_slice(&pair.app.requests().pop().unwrap().body).unwrap()
+}
+
+#[test]
+fn batched_events_carry_our_key() {
+    let plain = FORGED.iter().fold(Record::builder(TopicPartition::new("orders", 3), 42), |record, (name, value)| {
+        record.header(*name, *value)
+    });
+    let records = [forged(EVENT), forged(FORGED_EVENT), plain.payload("x").build()];
+    let sent: serde_json::Value = serde_json::from_str(SENT).unwrap();
+    let array = together(PushProtocol::Http, &records);
+    let entries = together(PushProtocol::Dapr, &records);
+    let events: Vec<_> = (0..3).map(|at| entries["entries"][at]["event"].clone()).collect();
+    for events in [array.as_array().unwrap(), &events] {
+        assert_eq!(events[..2], [sent.clone(), sent.clone()]);
+        let ours = fingerprint().to_string();
+        assert_eq!((&events[2]["idempotencykey"], &events[2]["attempt"]), (&ours.into(), &"2".into()));
+        assert!(!events[2].to_string().contains("forged") && !events[2].to_string().contains("77"), "{}", events[2]);
+    }
+}
+
+#[test]
+fn forged_headers_do_not_reach_the_application() {
+    let record = FORGED.iter().fold(Record::builder(TopicPartition::new("orders", 3), 42), |record, (name, value)| {
+        record.header(*name, *value)
+    });
+    let record = record.payload("x").build();
+    for (format, protocol) in [
+        (PushFormat::Binary, PushProtocol::Http),
+        (PushFormat::Structured, PushProtocol::Http),
+        (PushFormat::Structured, PushProtocol::Dapr),
+    ] {
+        let pair = Pair::new(|settings| (settings.format, settings.protocol) = (format, protocol));
+        let request = pair.post(&record);
+        is_ours(&request);
+        let sent = format!("{:?} {}", request.headers, String::from_utf8_lossy(&request.body));
+        assert!(!sent.contains("forged") && !sent.contains("77"), "{sent}");
+        let is_structured = format == PushFormat::Structured;
+        assert_eq!(sent.contains(r#""idempotencykey":"abab"#), is_structured, "{sent}");
+        assert_eq!(sent.contains(r#""attempt":"2""#), is_structured, "{sent}");
+    }
+}
+
+#[test]
+fn array_of_events_in_a_record_carries_a_key_for_each() {
+    let record = Record::builder(TopicPartition::new("orders", 3), 42)
+        .header("content-type", "application/cloudevents-batch+json")
+        .payload(r#"[{"id":"1","idempotencykey":"forged"},{"id":"2"}]"#)
+        .build();
+    let request = Pair::new(|_| ()).post(&record);
+    is_ours(&request);
+    let events: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
+    for at in 0..2 {
+        assert_eq!(events[at]["id"], (at + 1).to_string());
+        assert_eq!(events[at]["idempotencykey"], format!("{}-{at}", fingerprint()));
+        assert_eq!(events[at]["attempt"], "2");
+    }
+}
+
+#[test]
+fn event_in_another_format_is_passed_on() {
+    for (media_type, payload) in [
+        ("application/cloudevents+avro", b"\0\xffavro".as_slice()),
+        ("application/cloudevents+json", b"{broken"),
+        ("application/cloudevents-batch+json", b"{}"),
+    ] {
+        let record = Record::builder(TopicPartition::new("orders", 3), 42)
+            .header("content-type", media_type)
+            .payload(payload)
+            .build();
+        let request = Pair::new(|_| ()).post(&record);
+        is_ours(&request);
+        assert_eq!((request.header("content-type").as_str(), &*request.body), (media_type, payload));
     }
 }

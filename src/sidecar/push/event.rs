@@ -14,7 +14,12 @@ use crate::record::{Header, Record};
 /// What the names of attributes begin with in the headers of records.
 const PREFIX: &str = "ce_";
 /// Attributes that a record's headers cannot give: they come from elsewhere, or are none.
-const NOT_GIVEN: [&str; 6] = ["specversion", "data", "datacontenttype", "topic", "partition", "offset"];
+const NOT_GIVEN: [&str; 8] =
+    ["specversion", "data", "datacontenttype", "topic", "partition", "offset", KEY_ATTRIBUTE, ATTEMPT_ATTRIBUTE];
+/// What [`key`] is called in an event; as a header, `idempotency-key`.
+const KEY_ATTRIBUTE: &str = "idempotencykey";
+/// What the number of the attempt is called in an event; as a header, `hapax-attempt`.
+const ATTEMPT_ATTRIBUTE: &str = "attempt";
 
 /// What stands for what a record does not say.
 #[derive(Clone, Debug)]
@@ -100,14 +105,43 @@ pub(super) fn attributes<'r>(record: &'r Record, id: &'r str, defaults: &'r Defa
             return Err(Unfit::TooMany);
         }
     }
-    attributes.push(("topic", record.topic().into()));
-    attributes.push(("partition", record.partition().partition().to_string().into()));
-    attributes.push(("offset", record.offset().to_string().into()));
-    let key = record.key().and_then(|key| std::str::from_utf8(key).ok());
-    if let Some(key) = key.filter(|key| !key.is_empty() && !key.contains(char::is_control)) {
-        set(&mut attributes, "partitionkey", key.into());
+    for (name, value) in place(record) {
+        set(&mut attributes, name, value);
     }
     Ok(attributes)
+}
+
+/// The attributes that say where a record lies: always the record's, whatever its headers or its event hold.
+fn place(record: &Record) -> Attributes<'_> {
+    let mut place: Attributes<'_> = vec![
+        ("topic", record.topic().into()),
+        ("partition", record.partition().partition().to_string().into()),
+        ("offset", record.offset().to_string().into()),
+    ];
+    let key = record.key().and_then(|key| std::str::from_utf8(key).ok());
+    if let Some(key) = key.filter(|key| !key.is_empty() && !key.contains(char::is_control)) {
+        place.push(("partitionkey", key.into()));
+    }
+    place
+}
+
+/// The attributes by which a receiver of structured events handles each message once.
+pub(super) fn delivery(key: &str, attempt: u32) -> Attributes<'_> {
+    vec![(KEY_ATTRIBUTE, key.into()), (ATTEMPT_ATTRIBUTE, attempt.to_string().into())]
+}
+
+/// All attributes of a structured event that are never its producer's.
+pub(super) fn ours<'r>(record: &'r Record, key: &'r str, attempt: u32) -> Attributes<'r> {
+    let mut ours = place(record);
+    ours.extend(delivery(key, attempt));
+    ours
+}
+
+/// The same for one of many events within a record: with a key of its own.
+pub(super) fn ours_at<'r>(ours: &Attributes<'r>, key: &str, at: usize) -> Attributes<'r> {
+    let mut ours = ours.clone();
+    set(&mut ours, KEY_ATTRIBUTE, format!("{key}-{at}").into());
+    ours
 }
 
 fn set<'r>(attributes: &mut Attributes<'r>, name: &'r str, value: Cow<'r, str>) {
@@ -219,6 +253,8 @@ mod tests {
             ("ce_a\r\nhost", b"x"),
             ("ce_topic", b"other"),
             ("ce_offset", b"1"),
+            ("ce_idempotencykey", b"forged"),
+            ("ce_attempt", b"7"),
             ("ce_data", b"x"),
             ("ce_datacontenttype", b"text/html"),
             ("ce_time", b"yesterday"),

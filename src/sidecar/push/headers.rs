@@ -52,9 +52,10 @@ const RESERVED: [&str; 26] = [
 ];
 const RESERVED_STARTS: [&str; 4] = ["ce-", "hapax-", "proxy-", "x-forwarded-"];
 
-/// Whether no header of a record's may become the header of that name.
+/// Whether no header of a record's may become the header of that name. An underscore counts as a hyphen: receivers that
+/// read headers as variables (CGI, WSGI) see no difference.
 pub(in crate::sidecar) fn is_reserved(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
+    let name = name.to_ascii_lowercase().replace('_', "-");
     RESERVED.contains(&&*name) || RESERVED_STARTS.iter().any(|start| name.starts_with(start))
 }
 
@@ -265,8 +266,20 @@ mod tests {
 
     #[test]
     fn reserved_names_cannot_be_configured() {
-        for name in ["Host", "Idempotency-Key", "ce-id", "Hapax-Attempt", "TE", "cookie", "X-Forwarded-For", "a b", ""]
-        {
+        for name in [
+            "Host",
+            "Idempotency-Key",
+            "idempotency_KEY",
+            "ce-id",
+            "CE_id",
+            "Hapax-Attempt",
+            "hapax_attempt",
+            "TE",
+            "cookie",
+            "X-Forwarded-For",
+            "a b",
+            "",
+        ] {
             let problem = rules(&[rule("x", name)]).unwrap_err();
             assert_eq!(problem.setting, "HAPAX_PUSH_HEADERS", "{name}");
         }

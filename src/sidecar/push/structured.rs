@@ -1,9 +1,11 @@
 //! Events in CloudEvents' JSON format.
 
+use std::fmt;
 use std::io::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::event::{Attributes, Content, starts_with};
@@ -16,14 +18,8 @@ pub(super) const BATCH_MEDIA_TYPE: &str = "application/cloudevents-batch+json; c
 /// Writes one event.
 ///
 /// A payload that is JSON by its type and by what it holds stands in `data` as it was written; text stands there as a
-/// string; everything else in `data_base64`. A record that is such an event already is copied.
+/// string; everything else in `data_base64`.
 pub(super) fn write(into: &mut Vec<u8>, attributes: &Attributes<'_>, content: Content<'_>) {
-    if let Content::Event(media_type, event) = content
-        && starts_with(media_type, "application/cloudevents+json")
-        && is_object(event)
-    {
-        return into.extend_from_slice(event);
-    }
     let mut separator = b'{';
     for (name, value) in attributes {
         into.push(separator);
@@ -57,8 +53,84 @@ pub(super) fn string(into: &mut Vec<u8>, text: &str) {
     let _written: Result<(), _> = serde_json::to_writer(into.by_ref(), text);
 }
 
-fn is_object(bytes: &[u8]) -> bool {
-    serde_json::from_slice::<&RawValue>(bytes).is_ok_and(|value| value.get().starts_with('{'))
+/// Copies an event that its producer wrote, with these attributes in place of any that have their names in any letter
+/// case. `None` where it is no JSON object.
+pub(super) fn copied(media_type: &str, event: &[u8], ours: &Attributes<'_>) -> Option<Vec<u8>> {
+    if !starts_with(media_type, "application/cloudevents+json") {
+        return None;
+    }
+    let mut into = Vec::with_capacity(event.len() + 256);
+    copy(&mut into, &serde_json::from_slice(event).ok()?, ours);
+    Some(into)
+}
+
+/// As [`copied`], for an array of events: `ours` for the one at each place, from 0.
+pub(super) fn copied_batch<'o>(
+    media_type: &str,
+    events: &[u8],
+    ours: impl Fn(usize) -> Attributes<'o>,
+) -> Option<Vec<u8>> {
+    if !starts_with(media_type, "application/cloudevents-batch+json") {
+        return None;
+    }
+    let events: Vec<Members<'_>> = serde_json::from_slice(events).ok()?;
+    let mut into = vec![b'['];
+    for (at, event) in events.iter().enumerate() {
+        if at > 0 {
+            into.push(b',');
+        }
+        copy(&mut into, event, &ours(at));
+    }
+    into.push(b']');
+    Some(into)
+}
+
+fn copy(into: &mut Vec<u8>, event: &Members<'_>, ours: &Attributes<'_>) {
+    into.push(b'{');
+    for (name, value) in &event.0 {
+        if !ours.iter().any(|(own, _)| own.eq_ignore_ascii_case(name)) {
+            string(into, name);
+            into.push(b':');
+            into.extend_from_slice(value.get().as_bytes());
+            into.push(b',');
+        }
+    }
+    for (at, (name, value)) in ours.iter().enumerate() {
+        if at > 0 {
+            into.push(b',');
+        }
+        string(into, name);
+        into.push(b':');
+        string(into, value);
+    }
+    into.push(b'}');
+}
+
+/// The members of a JSON object in their order, as they are written.
+struct Members<'e>(Vec<(String, &'e RawValue)>);
+
+impl<'de: 'e, 'e> Deserialize<'de> for Members<'e> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(ReadMembers)
+    }
+}
+
+struct ReadMembers;
+
+impl<'de> Visitor<'de> for ReadMembers {
+    type Value = Members<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = map.next_entry()? {
+            members.push(member);
+        }
+        Ok(Members(members))
+    }
 }
 
 /// The type and subtype, without parameters.
@@ -143,18 +215,52 @@ mod tests {
         assert_eq!(event(Content::Nothing), r#"{"id":"a\"7","subject":"größe\n"}"#);
     }
 
+    fn ours() -> Attributes<'static> {
+        vec![("offset", "7".into()), ("idempotencykey", "k".into())]
+    }
+
     #[test]
-    fn an_event_is_copied_and_what_only_says_it_is_one_is_not() {
-        let given = |media_type, bytes: &'static [u8]| event(Content::Event(media_type, &Bytes::from_static(bytes)));
-        let own = r#"{"id":"1","data":7}"#;
-        assert_eq!(given("application/cloudevents+json", own.as_bytes()), own);
+    fn copied_event_carries_our_attributes_only() {
+        for (event, expected) in [
+            (r#"{"id":"1","data":7}"#, r#"{"id":"1","data":7,"offset":"7","idempotencykey":"k"}"#),
+            ("{}", r#"{"offset":"7","idempotencykey":"k"}"#),
+            (
+                r#" {"Offset":1,"idempotencykey":"forged","a":{"offset":[1.10]},"IDEMPOTENCYKEY":"x"} "#,
+                r#"{"a":{"offset":[1.10]},"offset":"7","idempotencykey":"k"}"#,
+            ),
+            (
+                r#"{"idempotency\u006bey":"forged","q\"":12345678901234567890123}"#,
+                r#"{"q\"":12345678901234567890123,"offset":"7","idempotencykey":"k"}"#,
+            ),
+        ] {
+            let copied = copied("application/cloudevents+json; charset=utf-8", event.as_bytes(), &ours()).unwrap();
+            assert_eq!(String::from_utf8(copied).unwrap(), expected, "{event}");
+        }
+    }
+
+    #[test]
+    fn what_only_claims_to_be_an_event_is_not_copied() {
         for (media_type, bytes) in [
             ("application/cloudevents+json", b"{},{}".as_slice()),
             ("application/cloudevents+json", b"[]"),
+            ("application/cloudevents+json", b"{\"a\":\"\xff\"}"),
             ("application/cloudevents+avro", b"{}"),
-            ("application/cloudevents-batch+json", b"[]"),
+            ("application/cloudevents-batch+json", b"{}"),
         ] {
-            assert!(given(media_type, bytes).starts_with(r#"{"id":"a\"7","#), "{media_type} {bytes:?}");
+            assert_eq!(copied(media_type, bytes, &ours()), None, "{media_type} {bytes:?}");
+            let given = event(Content::Event(media_type, &Bytes::copy_from_slice(bytes)));
+            assert!(given.starts_with(r#"{"id":"a\"7","#), "{media_type} {bytes:?}");
         }
+    }
+
+    #[test]
+    fn copied_batch_carries_our_attributes_for_each_place() {
+        let ours = |at: usize| -> Attributes<'static> { vec![("idempotencykey", format!("k-{at}").into())] };
+        let batch = |text: &str| copied_batch("application/cloudevents-batch+json", text.as_bytes(), ours);
+        let copied = batch(r#"[{"id":1,"IdempotencyKey":"forged"}, {}]"#).unwrap();
+        assert_eq!(copied, br#"[{"id":1,"idempotencykey":"k-0"},{"idempotencykey":"k-1"}]"#);
+        assert_eq!(batch("[]"), Some(b"[]".to_vec()));
+        assert_eq!(batch("[7]"), None);
+        assert_eq!(batch("{}"), None);
     }
 }

@@ -59,23 +59,20 @@ impl Writer {
         let mut made = Made::default();
         let content = event::content(record, &self.defaults);
         let (content_type, body) = match content {
-            Content::Event(media_type, event) => (HeaderValue::from_str(media_type).ok(), event.clone()),
+            // Written by its producer, in a format that may be none of ours.
+            Content::Event(media_type, event) => {
+                let body = copied(media_type, event, record, &key, attempt).map_or_else(|| event.clone(), Bytes::from);
+                (HeaderValue::from_str(media_type).ok(), body)
+            }
+            _ if !self.binary => {
+                let body = self.structured(record, &key, attempt, content)?;
+                (Some(HeaderValue::from_static(structured::MEDIA_TYPE)), body.into())
+            }
             _ => {
-                let attributes = event::attributes(record, &key, &self.defaults)?;
-                match (self.binary, content) {
-                    (false, _) => {
-                        let mut body = Vec::new();
-                        structured::write(&mut body, &attributes, content);
-                        (Some(HeaderValue::from_static(structured::MEDIA_TYPE)), body.into())
-                    }
-                    (true, Content::Data(media_type, data)) => {
-                        made.attributes(&attributes)?;
-                        (HeaderValue::from_str(media_type).ok(), data.clone())
-                    }
-                    (true, _) => {
-                        made.attributes(&attributes)?;
-                        (None, Bytes::new())
-                    }
+                made.attributes(&event::attributes(record, &key, &self.defaults)?)?;
+                match content {
+                    Content::Data(media_type, data) => (HeaderValue::from_str(media_type).ok(), data.clone()),
+                    _ => (None, Bytes::new()),
                 }
             }
         };
@@ -96,13 +93,27 @@ impl Writer {
     /// The event of one record among many.
     pub(super) fn entry(&self, record: &Record, attempt: &Attempt) -> Result<Vec<u8>, Unfit> {
         let key = event::key(record, attempt.fingerprint.as_ref());
-        let mut attributes = event::attributes(record, &key, &self.defaults)?;
-        // What a producer may have said under these names says nothing.
-        attributes.retain(|(name, _)| !matches!(*name, "idempotencykey" | "attempt"));
-        attributes.push(("idempotencykey", key.as_str().into()));
-        attributes.push(("attempt", attempt.number.to_string().into()));
+        let content = event::content(record, &self.defaults);
+        if let Content::Event(media_type, event) = content
+            && let Some(event) = structured::copied(media_type, event, &event::ours(record, &key, attempt.number))
+        {
+            return Ok(event);
+        }
+        self.structured(record, &key, attempt, content)
+    }
+
+    /// A structured event that is written here.
+    fn structured(
+        &self,
+        record: &Record,
+        key: &str,
+        attempt: &Attempt,
+        content: Content<'_>,
+    ) -> Result<Vec<u8>, Unfit> {
+        let mut attributes = event::attributes(record, key, &self.defaults)?;
+        attributes.extend(event::delivery(key, attempt.number));
         let mut event = Vec::new();
-        structured::write(&mut event, &attributes, event::content(record, &self.defaults));
+        structured::write(&mut event, &attributes, content);
         Ok(event)
     }
 
@@ -117,4 +128,12 @@ impl Writer {
         };
         (HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(media_type))]), body.into())
     }
+}
+
+/// An event, or an array of events, that the record's producer wrote, with our attributes. Each event of an array has a
+/// key of its own, or a receiver would take all but the first for duplicates.
+fn copied(media_type: &str, event: &[u8], record: &Record, key: &str, attempt: &Attempt) -> Option<Vec<u8>> {
+    let ours = event::ours(record, key, attempt.number);
+    structured::copied(media_type, event, &ours)
+        .or_else(|| structured::copied_batch(media_type, event, |at| event::ours_at(&ours, key, at)))
 }
