@@ -33,6 +33,7 @@ mod operations;
 mod pull;
 mod push_answers;
 mod push_delivery;
+mod push_ends;
 mod push_events;
 mod push_speed;
 mod push_tls;

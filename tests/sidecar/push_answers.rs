@@ -34,7 +34,7 @@ pub async fn post(push: &Push, attempt: u32) -> Result<(), Failure> {
     Handler::handle(push, record().build(), Attempt::new(attempt, None)).await
 }
 
-fn kind(result: &Result<(), Failure>) -> Option<FailureKind> {
+pub fn kind(result: &Result<(), Failure>) -> Option<FailureKind> {
     result.as_ref().err().map(Failure::kind)
 }
 
@@ -42,12 +42,12 @@ fn text(result: Result<(), Failure>) -> String {
     result.unwrap_err().to_string()
 }
 
-fn is_misconfigured(push: &Push) -> bool {
+pub fn is_misconfigured(push: &Push) -> bool {
     matches!(push.state(), TargetState::Misconfigured { .. })
 }
 
 /// A request to an application that does this and no more.
-async fn met_by(reply: Reply) -> (Push, Result<(), Failure>) {
+pub async fn met_by(reply: Reply) -> (Push, Result<(), Failure>) {
     let app = App::start(move |_| reply.clone()).await;
     let mut settings = settings(&app.url());
     settings.time_limit = Duration::from_millis(500);
@@ -157,15 +157,6 @@ async fn what_a_failure_says_is_short_and_stays_on_its_line() {
     let text = text(result);
     assert!(text.starts_with("it answers 500 (no\\r\\n\\u{1b}[31mcolour no"), "{text}");
     assert!(text.chars().count() < 700 && !text.contains(char::is_control), "{text}");
-}
-
-#[tokio::test]
-async fn who_does_not_speak_http_is_misconfigured() {
-    for garbage in ["-ERR unknown command 'POST'\r\n", "SSH-2.0-OpenSSH\r\n", "\0\0\0\0\0\0\0\0\0\0\0\0"] {
-        let (push, result) = met_by(Reply::steps([Step::Send(garbage.into()), Step::Hang])).await;
-        assert_eq!(kind(&result), Some(FailureKind::Unavailable), "{garbage:?}: {result:?}");
-        assert!(is_misconfigured(&push));
-    }
 }
 
 #[tokio::test]
@@ -279,27 +270,27 @@ async fn together(protocol: PushProtocol, reply: Reply) -> Vec<Option<FailureKin
 async fn each_event_of_a_batch_has_its_answer() {
     use FailureKind::{Fatal, Retryable, Skip, Unavailable};
     let some = r#"{"results":[{"index":0,"status":200},{"index":2,"status":422}]}"#;
+    let statuses = r#"{"statuses":[{"entryId":"0","status":"SUCCESS"},{"entryId":"1","status":"DROP"}]}"#;
+    // Longer than the limit, behind what counts.
+    let long = |object: &str| object.replacen("]}", &format!("],\"echo\":\"{}\"}}", "x".repeat(2_000_000)), 1);
     let (http, dapr) = (PushProtocol::Http, PushProtocol::Dapr);
     let cut = Reply::steps([Step::Send(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{".to_vec()), Step::Close]);
     for (protocol, reply, expected) in [
         (http, Reply::status(204), [None; 3]),
         (http, Reply::answer(200, &[], some), [None, Some(Retryable), Some(Fatal)]),
         (http, Reply::answer(200, &[], "{\"results\":7}"), [Some(Retryable); 3]),
-        (http, Reply::answer(200, &[], "{".repeat(1_000_000)), [Some(Retryable); 3]),
+        (http, Reply::answer(200, &[], "{".repeat(2_000_000)), [Some(Retryable); 3]),
+        (http, Reply::answer(200, &[], long(some)), [None, Some(Retryable), Some(Fatal)]),
+        (http, Reply::answer(200, &[], "<p>".repeat(1_000_000)), [None; 3]),
+        (http, Reply::answer(200, &[("content-encoding", "gzip")], "\u{1f}x"), [Some(Retryable); 3]),
         (http, cut, [Some(Retryable); 3]),
         (http, Reply::answer(400, &[], some), [Some(Fatal); 3]),
         (http, Reply::status(404), [Some(Unavailable); 3]),
         (http, Reply::steps([Step::Reset]), [Some(Retryable); 3]),
         (dapr, Reply::status(200), [None; 3]),
-        (
-            dapr,
-            Reply::answer(
-                200,
-                &[],
-                r#"{"statuses":[{"entryId":"0","status":"SUCCESS"},{"entryId":"1","status":"DROP"}]}"#,
-            ),
-            [None, Some(Skip), Some(Retryable)],
-        ),
+        (dapr, Reply::answer(200, &[], statuses), [None, Some(Skip), Some(Retryable)]),
+        (dapr, Reply::answer(200, &[], long(statuses)), [None, Some(Skip), Some(Retryable)]),
+        (dapr, Reply::answer(200, &[], "<p>".repeat(1_000_000)), [Some(Retryable); 3]),
         (dapr, Reply::status(404), [Some(Unavailable); 3]),
         (dapr, Reply::status(422), [Some(Retryable); 3]),
     ] {
@@ -321,17 +312,71 @@ async fn a_record_that_cannot_be_sent_does_not_hold_up_its_batch() {
 
 #[tokio::test]
 async fn dapr_says_it_in_the_body() {
+    let echo = "x".repeat(2_000_000);
+    let (skip, retry) = (Some(FailureKind::Skip), Some(FailureKind::Retryable));
     for (body, expected) in [
-        ("", None),
-        (r#"{"status":"SUCCESS"}"#, None),
-        (r#"{"status":"RETRY"}"#, Some(FailureKind::Retryable)),
-        (r#"{"status":"DROP"}"#, Some(FailureKind::Skip)),
+        ("".to_owned(), None),
+        (r#"{"status":"SUCCESS"}"#.to_owned(), None),
+        (r#"{"Status":"Success"}"#.to_owned(), None),
+        (r#"{"status":"RETRY"}"#.to_owned(), retry),
+        ("\u{feff}{\"status\":\"RETRY\"}".to_owned(), retry),
+        (r#"{"status":"DROP"}"#.to_owned(), skip),
+        (format!("<html>{echo}"), None),
+        (format!(r#"{{"status":"SUCCESS","echo":"{echo}"}}"#), None),
+        (format!(r#"{{"status":"RETRY","echo":"{echo}"}}"#), retry),
+        (format!(r#"{{"status":"DROP","echo":"{echo}"}}"#), skip),
+        (format!(r#"{{"echo":"{echo}","status":"SUCCESS"}}"#), None),
     ] {
-        let app = App::start(move |_| Reply::answer(200, &[], body)).await;
+        let name = body.chars().take(60).collect::<String>();
+        let app = App::start(move |_| Reply::answer(200, &[], &body)).await;
         let mut settings = settings(&app.url());
         settings.protocol = PushProtocol::Dapr;
-        assert_eq!(kind(&post(&push(&settings), 1).await), expected, "{body}");
+        assert_eq!(kind(&post(&push(&settings), 1).await), expected, "{name}");
         let request = app.requests().remove(0);
         assert_eq!(request.header("content-type"), "application/cloudevents+json; charset=utf-8");
+        assert_eq!(request.header("accept-encoding"), "identity");
+    }
+}
+
+#[tokio::test]
+async fn limit_of_an_answer_is_a_setting_and_is_named() {
+    let body = r#"{"status":"RETRY","echo":"xxxxxxxxxxxxxxxx"}"#;
+    let app = App::start(move |_| Reply::answer(200, &[], body)).await;
+    let mut settings = settings(&app.url());
+    settings.protocol = PushProtocol::Dapr;
+    settings.max_answer = 20;
+    let said = text(post(&push(&settings), 1).await);
+    assert!(said.contains("longer than HAPAX_PUSH_MAX_ANSWER (20 bytes)"), "{said}");
+    settings.max_answer = 10;
+    assert_eq!(kind(&post(&push(&settings), 1).await), None, "no status stands in there");
+    settings.max_answer = body.len();
+    let said = text(post(&push(&settings), 1).await);
+    assert!(said.contains("RETRY") && !said.contains("longer"), "{said}");
+}
+
+#[tokio::test]
+async fn dapr_body_that_does_not_end_counts_as_far_as_it_was_read() {
+    let send = |text: &str| Step::Send(text.into());
+    let head = "HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n";
+    let slowly = || Step::Trickle(vec![b' '; 1000], Duration::from_millis(50));
+    let (skip, retry) = (Some(FailureKind::Skip), Some(FailureKind::Retryable));
+    for (steps, expected) in [
+        (vec![send(head), slowly()], None),
+        (vec![send(head), Step::Hang], None),
+        (vec![send(head), send(r#"{"status":"SUCCESS","#), slowly()], None),
+        (vec![send(head), send(r#"{"status":"RETRY","#), slowly()], retry),
+        (vec![send(head), send(r#"{"status":"DROP","#), Step::Close], skip),
+        (vec![send(head), send(r#"{"status":"SUCCESS","#), Step::Reset], None),
+        (vec![send(head), send("<html>"), Step::Reset], None),
+        (vec![send(head), send(r#"{"status":"RET"#), Step::Close], retry),
+        (vec![send(head), Step::Close], retry),
+        (vec![send("HTTP/1.1 200 OK\r\ncontent-encoding: br\r\ncontent-length: 2\r\n\r\nxx")], retry),
+    ] {
+        let name = format!("{steps:?}").chars().take(200).collect::<String>();
+        let app = App::start(move |_| Reply::steps(steps.clone())).await;
+        let mut settings = settings(&app.url());
+        (settings.protocol, settings.time_limit) = (PushProtocol::Dapr, Duration::from_millis(700));
+        let result = post(&push(&settings), 1).await;
+        assert_eq!(kind(&result), expected, "{name}: {result:?}");
     }
 }

@@ -1,81 +1,166 @@
-//! The HTTP client, and what the settings say about it.
+//! The HTTP client for one URL.
+//!
+//! A request is sent again at once, on a new connection, only where nothing of it can have been handled: the connection
+//! was closed before a byte of the request was handed to it, or HTTP/2 says so. Every other end is an unknown outcome.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
-use reqwest::redirect::Policy;
-use reqwest::{Client, Url};
+use bytes::Bytes;
+use http::header::{ACCEPT, ACCEPT_ENCODING, HOST, USER_AGENT};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use hyper::body::Incoming;
+use reqwest::Url;
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::{Instant, timeout_at};
 
-use super::{PushSettings, tls};
+use super::connector::{Connected, Connector};
+use super::fault::{self, Fault};
+use super::line::{Body, Line, Sent, SharedLine};
+use super::pool::{IDLE, Pool};
+use super::{PushSettings, url};
 use crate::error::Problem;
 
-/// How long a connection may be idle. Servers commonly close theirs after two to five seconds, and a request that
-/// crosses such a close on its way counts an attempt; a new connection costs less.
-const IDLE: Duration = Duration::from_millis(1500);
-/// How soon a peer that is gone without a word is noticed.
-const KEEPALIVE: Duration = Duration::from_secs(15);
-
-/// Builds the client. It keeps as many connections as there are requests at once.
-pub(super) fn client(settings: &PushSettings) -> Result<Client, Problem> {
-    let connect_limit = settings.connect_limit.min(settings.time_limit / 2);
-    let builder = Client::builder()
-        .tls_backend_preconfigured(tls::config(settings)?)
-        // A redirect may lead anywhere, and a proxy of the environment is not meant for what lies beside us.
-        .redirect(Policy::none())
-        .no_proxy()
-        .referer(false)
-        .user_agent(concat!("hapax/", env!("CARGO_PKG_VERSION")))
-        .timeout(settings.time_limit)
-        .connect_timeout(connect_limit)
-        .pool_idle_timeout(IDLE)
-        .tcp_nodelay(true)
-        .tcp_keepalive(KEEPALIVE);
-    let builder = match settings.http2 {
-        true => builder.http2_prior_knowledge(),
-        false => builder,
-    };
-    builder.build().map_err(|_| Problem::new("HAPAX_PUSH_URL", "no HTTP client can be made of these settings"))
+/// Sends requests to one URL. It keeps as many connections as there are requests at once; in HTTP/2 one.
+#[derive(Debug)]
+pub(super) struct Client {
+    connector: Connector,
+    pool: Arc<Pool>,
+    shared: Mutex<Option<Shared>>,
+    /// Whether the last connection was in HTTP/2: then one is enough for all, and the others wait for it.
+    is_shared: AtomicBool,
+    /// With scheme and host, as HTTP/2 has it.
+    absolute: Uri,
+    /// As HTTP/1.1 has it.
+    path: Uri,
+    host: HeaderValue,
 }
 
-/// Reads a URL, which it never shows.
-pub(super) fn url(setting: &str, text: &str) -> Result<Url, Problem> {
-    let problem = |problem: &str| Err(Problem::new(setting, problem));
-    let Ok(url) = Url::parse(text.trim()) else {
-        return problem("is not a URL; write one as http://127.0.0.1:8080/messages");
-    };
-    if !matches!(url.scheme(), "http" | "https") {
-        return problem("has to begin with http:// or https://");
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return problem("holds a user or a password; set HAPAX_PUSH_TOKEN or HAPAX_PUSH_TOKEN_FILE instead");
-    }
-    if url.host_str().is_none_or(str::is_empty) {
-        return problem("names no host");
-    }
-    Ok(url)
+/// The connection in HTTP/2.
+#[derive(Debug)]
+struct Shared {
+    line: SharedLine,
+    used: Instant,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// An answer, as far as it was read.
+#[derive(Debug)]
+pub(super) enum Reply {
+    /// Its head was read. With the connection, to be given back after the body.
+    Answer(Response<Incoming>, Option<Line>),
+    /// It has this status; the rest cannot be read.
+    Status(u16),
+}
 
-    #[test]
-    fn urls_that_cannot_be_posted_to_are_refused_and_not_shown() {
-        for text in [
-            "",
-            "localhost:8080",
-            "/messages",
-            "ftp://secret.example",
-            "http://user:secret@example.com",
-            "https://secret@example.com/",
-            "http://",
-            "unix:/secret",
-        ] {
-            let problem = url("HAPAX_PUSH_URL", text).unwrap_err();
-            assert_eq!(problem.setting, "HAPAX_PUSH_URL");
-            assert!(!problem.problem.contains("secret"), "{text}: {problem}");
+impl Client {
+    /// # Errors
+    ///
+    /// The first setting that cannot be used; `setting` where it is the URL.
+    pub(super) fn new(setting: &str, settings: &PushSettings, target: &Url) -> Result<Self, Problem> {
+        let problem = || Problem::new(setting, "is not a URL that can be asked");
+        let absolute = url::uri(setting, target)?;
+        let path = absolute.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        let host = absolute.authority().ok_or_else(problem)?;
+        Ok(Self {
+            connector: Connector::new(setting, settings, target, absolute.clone())?,
+            pool: Arc::default(),
+            shared: Mutex::default(),
+            is_shared: AtomicBool::new(settings.http2),
+            host: HeaderValue::from_str(host.as_str()).map_err(|_| problem())?,
+            path: path.into(),
+            absolute,
+        })
+    }
+
+    /// Sends a request and waits for the head of its answer, until `deadline` at the latest.
+    ///
+    /// # Cancel safety
+    ///
+    /// The connection is closed, or the HTTP/2 stream reset; the application may have handled the request.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        mut headers: HeaderMap,
+        body: Bytes,
+        deadline: Instant,
+    ) -> Result<Reply, Fault> {
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("hapax/", env!("CARGO_PKG_VERSION"))));
+        headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        // Without it every encoding would be welcome, and a compressed body is not read.
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let mut request = Request::new(Body::new(body));
+        (*request.method_mut(), *request.headers_mut()) = (method, headers);
+        let mut only_new = false;
+        loop {
+            // Nothing is sent in here.
+            let connected = timeout_at(deadline, self.connected(only_new)).await;
+            let (connection, is_new) = connected.unwrap_or_else(|_| Err(fault::connected_too_late()))?;
+            let sent = timeout_at(deadline, self.send_on(connection, request)).await;
+            match sent.map_err(|_| fault::answered_too_late())? {
+                (Sent::Answered(answer), line) => return Ok(Reply::Answer(answer, line)),
+                (Sent::Status(status), _) => return Ok(Reply::Status(status)),
+                (Sent::Unsent(Some(again)), _) if !is_new => (request, only_new) = (again, true),
+                (Sent::Unsent(_), _) => return Err(fault::unsent()),
+                (Sent::Failed(fault), _) => return Err(fault),
+            }
         }
-        for text in ["http://127.0.0.1:8080", "https://example.com/a?b=c", "http://[::1]:80/", " http://a/ "] {
-            assert!(url("HAPAX_PUSH_URL", text).is_ok(), "{text}");
+    }
+
+    /// Gives a connection back whose answer was read to its end.
+    pub(super) fn give_back(&self, line: Line) {
+        self.pool.give(line);
+    }
+
+    async fn send_on(&self, connection: Connected, mut request: Request<Body>) -> (Sent, Option<Line>) {
+        match connection {
+            Connected::One(mut line) => {
+                *request.uri_mut() = self.path.clone();
+                request.headers_mut().insert(HOST, self.host.clone());
+                let sent = line.send(request).await;
+                (sent, Some(line))
+            }
+            Connected::Many(mut line) => {
+                *request.uri_mut() = self.absolute.clone();
+                request.headers_mut().remove(HOST);
+                (line.send(request).await, None)
+            }
         }
+    }
+
+    /// A connection, and whether it was made for this request.
+    async fn connected(&self, only_new: bool) -> Result<(Connected, bool), Fault> {
+        while let Some(mut line) = self.pool.take().filter(|_| !only_new) {
+            if line.is_free().await {
+                return Ok((Connected::One(line), false));
+            }
+        }
+        if !self.is_shared.load(Relaxed) {
+            let connected = self.connector.connect().await?;
+            if let Connected::Many(line) = &connected {
+                self.is_shared.store(true, Relaxed);
+                self.keep(&mut self.shared.lock().await, line);
+            }
+            return Ok((connected, true));
+        }
+        let mut shared = self.shared.lock().await;
+        // One that was not used for a while may be gone without a word.
+        let usable = |shared: &&mut Shared| shared.used.elapsed() < IDLE && !shared.line.is_closed();
+        if let Some(shared) = shared.as_mut().filter(usable).filter(|_| !only_new) {
+            shared.used = Instant::now();
+            return Ok((Connected::Many(shared.line.clone()), false));
+        }
+        let connected = self.connector.connect().await?;
+        match &connected {
+            Connected::Many(line) => self.keep(&mut shared, line),
+            // Another server took its place.
+            Connected::One(_) => self.is_shared.store(false, Relaxed),
+        }
+        Ok((connected, true))
+    }
+
+    fn keep(&self, shared: &mut MutexGuard<'_, Option<Shared>>, line: &SharedLine) {
+        **shared = Some(Shared { line: line.clone(), used: Instant::now() });
     }
 }

@@ -1,39 +1,37 @@
 //! One request and its answer.
 
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderValue, Method};
-use reqwest::{Client, Request, Url};
+use tokio::time::Instant;
 
-use super::body;
-use super::fault::{Fault, fault};
+use super::body::{self, Answered, End};
+use super::client::{Client, Reply};
+use super::fault::Fault;
 use super::retry_after::retry_after;
 use super::text;
 use super::token::Token;
 
-/// Whom to ask, and as whom.
+/// The application, and how it is asked.
 #[derive(Debug)]
 pub(super) struct Exchange {
     pub(super) client: Client,
-    pub(super) url: Url,
     pub(super) token: Token,
+    pub(super) time_limit: Duration,
     pub(super) retry_after_cap: Duration,
-    pub(super) http2: bool,
-    /// Whether anything was ever answered: a peer that does not know HTTP/2 is told by that from one that went away.
-    pub(super) spoken: AtomicBool,
+    /// How long a body may be that is needed.
+    pub(super) longest_answer: usize,
 }
 
 /// What the answer's body is needed for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
     /// Nothing but a log line.
     Nothing,
-    /// It says what was handled; no longer than that.
-    Results(usize),
+    /// It says what was handled.
+    Results,
 }
 
 /// An answer.
@@ -41,14 +39,22 @@ pub(super) enum Wanted {
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) retry_after: Option<Duration>,
-    /// `None` where it was needed and could not be read to its end.
-    pub(super) body: Option<Vec<u8>>,
+    pub(super) body: Answered,
 }
 
 impl Answer {
     /// For a log line.
     pub(super) fn said(&self) -> String {
-        text::said(&format!("it answers {}", self.status), self.body.as_deref().unwrap_or_default())
+        let said = text::said(&format!("it answers {}", self.status), &self.body.bytes);
+        match self.note() {
+            Some(note) => format!("{said}; {note}"),
+            None => said,
+        }
+    }
+
+    /// What kept the body from being read where it decides.
+    pub(super) fn note(&self) -> Option<String> {
+        (200..300).contains(&self.status).then(|| self.body.end.note()).flatten()
     }
 }
 
@@ -59,6 +65,7 @@ impl Exchange {
     ///
     /// The connection is closed, or the HTTP/2 stream reset; the application may have handled the request.
     pub(super) async fn send(&self, mut headers: HeaderMap, body: Bytes, wanted: Wanted) -> Result<Answer, Fault> {
+        let deadline = Instant::now() + self.time_limit;
         if let Some(token) = self.token.header().await {
             headers.insert(AUTHORIZATION, token);
         }
@@ -66,20 +73,25 @@ impl Exchange {
             // Left to itself the client says nothing then, and some servers answer 411 to that.
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
-        let mut request = Request::new(Method::POST, self.url.clone());
-        *request.headers_mut() = headers;
-        *request.body_mut() = Some(body.into());
-        let answer = self.client.execute(request).await;
-        let answer = answer.map_err(|error| fault(&error, self.http2 && !self.spoken.load(Relaxed)))?;
-        if !self.spoken.load(Relaxed) {
-            self.spoken.store(true, Relaxed);
-        }
-        let (status, headers) = (answer.status().as_u16(), answer.headers());
-        let retry_after = retry_after(headers, SystemTime::now(), self.retry_after_cap);
-        let body = match wanted {
-            Wanted::Results(longest) if (200..300).contains(&status) => body::whole(answer, longest).await,
-            _ => Some(body::begin(answer).await),
+        let (answer, line) = match self.client.send(Method::POST, headers, body, deadline).await? {
+            Reply::Answer(answer, line) => (answer, line),
+            Reply::Status(status) => {
+                let body = Answered { bytes: Vec::new(), end: End::Unreadable };
+                return Ok(Answer { status, retry_after: None, body });
+            }
         };
+        let (head, body) = answer.into_parts();
+        let (status, headers) = (head.status.as_u16(), head.headers);
+        let retry_after = retry_after(&headers, SystemTime::now(), self.retry_after_cap);
+        let body = match wanted == Wanted::Results && (200..300).contains(&status) {
+            true if body::is_encoded(&headers) => body::encoded(body).await,
+            true => body::whole(body, self.longest_answer, deadline).await,
+            false => body::begin(body).await,
+        };
+        // With a part of its answer still to come a connection is of no use.
+        if let Some(line) = line.filter(|_| body.is_read_to_its_end()) {
+            self.client.give_back(line);
+        }
         Ok(Answer { status, retry_after, body })
     }
 }

@@ -5,7 +5,7 @@
 //! # Requests
 //!
 //! Each holds one message, or with [`PushSettings::batched`] many. Headers of every request: `content-type`, `user-agent`,
-//! `authorization` where there is a token. Requests of one message also have:
+//! `accept`, `accept-encoding: identity`, `authorization` where there is a token. Requests of one message also have:
 //!
 //! | header | value |
 //! |---|---|
@@ -22,15 +22,19 @@
 //! message has no ID; `source` and `type` as the settings say; `time` is the record's. `topic`, `partition`, `offset` and,
 //! where the record's key is text, `partitionkey` always come from the record. The content type is that of the record's
 //! header `content-type`. In binary mode a null payload (a tombstone) has no content type; an empty one has.
-//! A record that is an event in CloudEvents' structured mode already is passed on as it is.
+//!
+//! In structured mode an event also has the extensions `idempotencykey` (as the header, without quotes) and `attempt`. A
+//! record that is a structured event in JSON already is copied, with these two and with the record's place; what its
+//! producer wrote under their names is dropped, in any letter case. In an array of events each has the key of the record
+//! with its place. An event in another format is passed on as it is.
 //!
 //! A record whose headers are too many or too long for HTTP (64 headers, 8 KiB each, 32 KiB in all, once encoded) is a
 //! dead letter; in structured mode the attributes are limited in number only.
 //!
 //! # Batches
 //!
-//! `application/cloudevents-batch+json`: an array of structured events, each with the extensions `idempotencykey` (as
-//! the header, without quotes) and `attempt`; one that its producer wrote as an event is copied without them. The answer may say for each event what became of it:
+//! `application/cloudevents-batch+json`: an array of structured events. The answer may say for each event what became of
+//! it:
 //!
 //! ```json
 //! {"results": [{"index": 0, "status": 200}, {"index": 1, "status": 422, "reason": "no such customer"}]}
@@ -44,6 +48,12 @@
 //! See [`Verdict`]. An application that asks for a pause with `Retry-After` gets it, up to
 //! [`PushSettings::retry_after_cap`].
 //!
+//! The status counts as soon as its line can be read. Without a status it is an unknown outcome, which counts an attempt,
+//! unless it is certain that the application did not get the request.
+//!
+//! Where the body decides, [`PushSettings::max_answer`] bytes of it are read. Of a longer one, and of one that does not
+//! end in time, what was read counts.
+//!
 //! # Dapr
 //!
 //! With [`PushProtocol::Dapr`] events are structured, batches have Dapr's bulk envelope, and bodies of 2xx are read as
@@ -53,16 +63,21 @@
 mod batch;
 mod body;
 mod client;
+mod connector;
 mod dapr;
 mod event;
 mod exchange;
 mod fault;
+mod head;
 mod headers;
+mod line;
 mod outcome;
+mod pool;
 #[expect(clippy::module_inception, reason = "the room is named for what it holds: the push, and all around it")]
 mod push;
 mod ready;
 mod retry_after;
+mod scan;
 mod settings;
 mod state;
 mod structured;
@@ -70,7 +85,9 @@ mod text;
 mod tls;
 mod together;
 mod token;
+mod url;
 mod verdict;
+mod wire;
 mod writer;
 
 pub(in crate::sidecar) use headers::is_reserved as is_reserved_header;

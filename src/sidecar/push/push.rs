@@ -2,21 +2,23 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-use reqwest::Url;
 use tokio::sync::watch;
 
-use super::body::LONGEST_BODY;
+use super::client::Client;
 use super::exchange::{Exchange, Wanted};
 use super::outcome::Outcomes;
+use super::ready::Ready;
 use super::token::Token;
 use super::verdict::verdict;
 use super::writer::Writer;
-use super::{PushProtocol, PushSettings, TargetState, client, ready};
+use super::{PushProtocol, PushSettings, TargetState, url};
 use crate::consumer::{Attempt, BatchHandler, Failure, Handler};
 use crate::error::Problem;
 use crate::record::Record;
+
+/// The variable that names the application.
+const URL: &str = "HAPAX_PUSH_URL";
 
 /// Posts records to an application: a [`Handler`], and for batches a [`BatchHandler`].
 ///
@@ -33,7 +35,7 @@ pub(super) struct Inner {
     pub(super) writer: Writer,
     pub(super) outcomes: Outcomes,
     pub(super) protocol: PushProtocol,
-    ready_url: Option<Url>,
+    ready: Ready,
 }
 
 impl fmt::Debug for Push {
@@ -50,22 +52,20 @@ impl Push {
     ///
     /// The first setting that cannot be used.
     pub fn new(settings: &PushSettings, on_stop: Arc<dyn Fn(&str) + Send + Sync>) -> Result<Self, Problem> {
+        let target = url::url(URL, &settings.url)?;
         let exchange = Exchange {
-            url: client::url("HAPAX_PUSH_URL", &settings.url)?,
-            client: client::client(settings)?,
+            client: Client::new(URL, settings, &target)?,
             token: Token::new(settings.token.as_ref())?,
+            time_limit: settings.time_limit,
             retry_after_cap: settings.retry_after_cap,
-            http2: settings.http2,
-            spoken: AtomicBool::new(false),
+            longest_answer: settings.max_answer,
         };
-        let ready_url =
-            settings.ready_url.as_deref().map(|url| client::url("HAPAX_PUSH_READY_URL", url)).transpose()?;
         let inner = Inner {
             exchange,
             writer: Writer::new(settings)?,
             outcomes: Outcomes::new(on_stop),
             protocol: settings.protocol,
-            ready_url,
+            ready: Ready::new(settings, target)?,
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -87,7 +87,7 @@ impl Push {
     ///
     /// Nothing is lost.
     pub async fn wait_ready(&self) {
-        ready::wait(&self.inner.exchange, self.inner.ready_url.as_ref()).await;
+        self.inner.ready.wait(&self.inner.exchange.token).await;
         self.inner.outcomes.target.ready();
     }
 }
@@ -110,11 +110,11 @@ impl Inner {
         let (headers, body) = self.writer.one(record, attempt).map_err(Failure::fatal)?;
         let wanted = match self.protocol {
             PushProtocol::Http => Wanted::Nothing,
-            PushProtocol::Dapr => Wanted::Results(LONGEST_BODY),
+            PushProtocol::Dapr => Wanted::Results,
         };
         let sent = self.exchange.send(headers, body, wanted).await;
         let answer = sent.map_err(|fault| self.outcomes.no_answer(fault))?;
-        let verdict = verdict(self.protocol, answer.status, answer.body.as_deref());
+        let verdict = verdict(self.protocol, answer.status, &answer.body);
         self.outcomes.follows(verdict, answer.status, answer.retry_after, || answer.said())
     }
 }

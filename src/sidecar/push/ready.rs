@@ -2,12 +2,21 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, Method};
 use reqwest::Url;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::exchange::Exchange;
+use super::client::{Client, Reply};
+use super::fault::Fault;
+use super::token::Token;
+use super::{PushSettings, url};
+use crate::error::Problem;
+
+/// The variable that names whom to ask.
+const READY_URL: &str = "HAPAX_PUSH_READY_URL";
 
 /// The first pause between two questions, and the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
@@ -16,44 +25,63 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// How often it is logged that it is still waited for.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Asks until the answer is yes.
-pub(super) async fn wait(exchange: &Exchange, ready_url: Option<&Url>) {
-    let (mut pause, mut logged): (Duration, Option<Instant>) = (PAUSE.0, None);
-    loop {
-        let asked = async {
-            match ready_url {
-                Some(url) => ask(exchange, url).await,
-                None => connect(&exchange.url).await,
+/// Whom to ask whether the application can take messages.
+#[derive(Debug)]
+pub(super) enum Ready {
+    /// It answers with 2xx. Whether it is the same origin, to which the token belongs.
+    Asked(Client, bool),
+    /// A connection to it can be made.
+    Reached(Url),
+}
+
+impl Ready {
+    /// # Errors
+    ///
+    /// The URL cannot be used.
+    pub(super) fn new(settings: &PushSettings, target: Url) -> Result<Self, Problem> {
+        let Some(asked) = &settings.ready_url else { return Ok(Self::Reached(target)) };
+        let asked = url::url(READY_URL, asked)?;
+        Ok(Self::Asked(Client::new(READY_URL, settings, &asked)?, asked.origin() == target.origin()))
+    }
+
+    /// Asks until the answer is yes.
+    pub(super) async fn wait(&self, token: &Token) {
+        let (mut pause, mut logged): (Duration, Option<Instant>) = (PAUSE.0, None);
+        loop {
+            let asked = async {
+                match self {
+                    Self::Asked(client, is_its_own) => ask(client, token, *is_its_own).await,
+                    Self::Reached(url) => connect(url).await,
+                }
+            };
+            let Err(reason) = timeout(LIMIT, asked).await.unwrap_or_else(|_| Err("no answer in time".to_owned()))
+            else {
+                return;
+            };
+            if logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
+                tracing::warn!(reason, "the application is not ready; no message is delivered before it is");
+                logged = Some(Instant::now());
             }
-        };
-        let Err(reason) = timeout(LIMIT, asked).await.unwrap_or_else(|_| Err("no answer in time".to_owned())) else {
-            return;
-        };
-        if logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
-            tracing::warn!(reason, "the application is not ready; no message is delivered before it is");
-            logged = Some(Instant::now());
+            sleep(pause).await;
+            pause = (2 * pause).min(PAUSE.1);
         }
-        sleep(pause).await;
-        pause = (2 * pause).min(PAUSE.1);
     }
 }
 
-async fn ask(exchange: &Exchange, url: &Url) -> Result<(), String> {
-    let mut request = exchange.client.get(url.clone());
-    // The token is the application's, and nobody else's.
-    if url.origin() == exchange.url.origin()
-        && let Some(token) = exchange.token.header().await
-    {
-        request = request.header(AUTHORIZATION, token);
+async fn ask(client: &Client, token: &Token, is_its_own: bool) -> Result<(), String> {
+    let mut headers = HeaderMap::new();
+    // The token is the application's, and of no other.
+    if is_its_own && let Some(token) = token.header().await {
+        headers.insert(AUTHORIZATION, token);
     }
-    match request.send().await {
-        Ok(answer) if answer.status().is_success() => Ok(()),
-        Ok(answer) => Err(format!("it answers {}", answer.status().as_u16())),
-        Err(error) => Err(match super::fault::fault(&error, false) {
-            super::fault::Fault::Away(reason)
-            | super::fault::Fault::Misconfigured(reason)
-            | super::fault::Fault::Unknown(reason) => reason,
-        }),
+    let answer = client.send(Method::GET, headers, Bytes::new(), Instant::now() + LIMIT).await;
+    let status = match answer.map_err(Fault::into_reason)? {
+        Reply::Answer(answer, _) => answer.status().as_u16(),
+        Reply::Status(status) => status,
+    };
+    match status {
+        200..=299 => Ok(()),
+        status => Err(format!("it answers {status}")),
     }
 }
 

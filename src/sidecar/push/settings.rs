@@ -30,6 +30,9 @@ pub struct PushSettings {
     pub ready_url: Option<String>,
     /// The longest `Retry-After` that is honoured. Default 5 min.
     pub retry_after_cap: Duration,
+    /// How many bytes are read of an answer's body where the body decides. Default 1 MiB. [What follows from a longer
+    /// one](super#answers).
+    pub max_answer: usize,
     /// The CloudEvents source of messages that name none; `None`: `/kafka/<topic>`.
     pub source: Option<String>,
     /// The CloudEvents type of messages that name none. Default `hapax.record`.
@@ -59,6 +62,7 @@ impl PushSettings {
             headers: Vec::new(),
             ready_url: None,
             retry_after_cap: Duration::from_secs(300),
+            max_answer: 1024 * 1024,
             source: None,
             event_type: "hapax.record".to_owned(),
             content_type: "application/octet-stream".to_owned(),

@@ -35,9 +35,25 @@ pub(super) fn said(says: &str, text: &[u8]) -> String {
     said
 }
 
+/// A number of bytes, in the unit in which it is whole.
+pub(super) fn size(bytes: usize) -> String {
+    const UNITS: [(usize, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    match UNITS.iter().find(|(unit, _)| bytes >= *unit && bytes.is_multiple_of(*unit)) {
+        Some((unit, name)) => format!("{} {name}", bytes / unit),
+        None => format!("{bytes} bytes"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn size_in_whole_units_is_written() {
+        for (bytes, expected) in [(0, "0 bytes"), (1000, "1000 bytes"), (16 << 10, "16 KiB"), (1 << 20, "1 MiB")] {
+            assert_eq!(size(bytes), expected);
+        }
+    }
 
     #[test]
     fn nothing_leaves_its_line() {

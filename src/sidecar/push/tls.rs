@@ -3,6 +3,7 @@
 //! There is no way to leave certificates unchecked. The provider of the cryptography is named here and not taken from
 //! the process, where another library may have chosen none or two, and rustls would panic.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -87,9 +88,10 @@ const REFUSALS: [AlertDescription; 9] = [
 pub(super) const NOT_ACCEPTED: &str = "it does not accept us: set HAPAX_PUSH_CLIENT_CERTIFICATE_FILE and \
                                        HAPAX_PUSH_CLIENT_KEY_FILE to a certificate that it trusts";
 
-/// Whether this is what an alert says by which a server does not accept us.
-pub(super) fn is_refusal(text: &str) -> bool {
-    REFUSALS.iter().any(|alert| Error::AlertReceived(*alert).to_string() == text)
+/// Whether the server did not accept us. In TLS 1.3 that comes after the handshake seemed to have ended.
+pub(super) fn is_refusal(error: &io::Error) -> bool {
+    let error = error.get_ref().and_then(|error| error.downcast_ref());
+    matches!(error, Some(Error::AlertReceived(alert)) if REFUSALS.contains(alert))
 }
 
 /// What somebody has to change where a handshake failed, or nothing where the connection may just have been lost.

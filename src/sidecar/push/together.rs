@@ -1,17 +1,13 @@
 //! Many records in one request.
 
-use super::body::LONGEST_BODY;
 use super::exchange::{Answer, Wanted};
 use super::headers::Unfit;
 use super::outcome::Unsent;
 use super::push::Inner;
-use super::verdict::{Verdict, verdict};
+use super::verdict::{Verdict, by_status};
 use super::{PushProtocol, batch, dapr};
 use crate::consumer::{Attempt, Failure};
 use crate::record::Record;
-
-/// What an answer may hold for each event, beside [`LONGEST_BODY`].
-const BODY_OF_EACH: usize = 512;
 
 type Handled = Result<(), Failure>;
 
@@ -39,8 +35,7 @@ impl Inner {
     async fn send_together(&self, first: &(Record, Attempt), events: &[&[u8]]) -> Result<Answer, Unsent> {
         self.outcomes.may_send()?;
         let (headers, body) = self.writer.many(first, events);
-        let wanted = Wanted::Results(LONGEST_BODY + events.len() * BODY_OF_EACH);
-        self.exchange.send(headers, body, wanted).await.map_err(|fault| self.outcomes.no_answer(fault))
+        self.exchange.send(headers, body, Wanted::Results).await.map_err(|fault| self.outcomes.no_answer(fault))
     }
 
     /// What an answer says about each of so many events.
@@ -49,24 +44,23 @@ impl Inner {
             self.outcomes.follows(verdict, status, answer.retry_after, said)
         };
         let all = |verdict, said: &dyn Fn() -> String| (0..count).map(|_| one(verdict, answer.status, said)).collect();
-        let by_status = verdict(self.protocol, answer.status, Some(b""));
-        if by_status != Verdict::Handled {
-            return all(by_status, &|| answer.said());
+        let verdict = by_status(self.protocol, answer.status);
+        if verdict != Verdict::Handled {
+            return all(verdict, &|| answer.said());
         }
-        let Some(body) = &answer.body else {
-            return all(Verdict::Retry, &|| "its answer is too long, or did not come to its end".to_owned());
-        };
         match self.protocol {
-            PushProtocol::Http => match batch::results(body, count) {
-                Ok(None) => all(Verdict::Handled, &String::new),
-                Ok(Some(results)) => {
+            PushProtocol::Http => match batch::results(&answer.body, count) {
+                None => all(Verdict::Handled, &String::new),
+                Some(results) => {
                     results.iter().map(|said| one(said.verdict, said.status, &|| said.text.clone())).collect()
                 }
-                Err(problem) => all(Verdict::Retry, &|| problem.to_owned()),
             },
             PushProtocol::Dapr => {
-                let said = || "it asks for another attempt, or does not name this event".to_owned();
-                let verdicts = dapr::bulk_verdicts(body, count);
+                let said = || match answer.note() {
+                    Some(note) => format!("it asks for another attempt, or does not name this event; {note}"),
+                    None => "it asks for another attempt, or does not name this event".to_owned(),
+                };
+                let verdicts = dapr::bulk_verdicts(&answer.body, count);
                 verdicts.into_iter().map(|verdict| one(verdict, answer.status, &said)).collect()
             }
         }

@@ -1,7 +1,7 @@
 //! What an answer means.
 
-use super::PushProtocol;
-use super::dapr;
+use super::body::Answered;
+use super::{PushProtocol, dapr};
 
 /// What an answer of the application means, and what follows.
 ///
@@ -36,13 +36,19 @@ pub enum Verdict {
     Skip,
 }
 
-/// Reads an answer; `None` as its body stands for one that could not be read to its end.
-pub(super) fn verdict(protocol: PushProtocol, status: u16, body: Option<&[u8]>) -> Verdict {
-    let by_status = of_status(status);
-    match (protocol, by_status) {
+/// Reads an answer to one message.
+pub(super) fn verdict(protocol: PushProtocol, status: u16, body: &Answered) -> Verdict {
+    match (protocol, by_status(protocol, status)) {
+        (PushProtocol::Dapr, Verdict::Handled) => dapr::verdict(body),
+        (_, verdict) => verdict,
+    }
+}
+
+/// What the status alone says.
+pub(super) fn by_status(protocol: PushProtocol, status: u16) -> Verdict {
+    match (protocol, of_status(status)) {
         (PushProtocol::Http, verdict) => verdict,
-        (PushProtocol::Dapr, Verdict::Handled) => body.map_or(Verdict::Retry, dapr::verdict),
-        (PushProtocol::Dapr, Verdict::Misconfigured | Verdict::Busy) => by_status,
+        (PushProtocol::Dapr, verdict @ (Verdict::Handled | Verdict::Misconfigured | Verdict::Busy)) => verdict,
         (PushProtocol::Dapr, _) => Verdict::Retry,
     }
 }
@@ -74,7 +80,12 @@ pub(super) fn remedy(status: u16) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use super::super::body::End;
     use super::*;
+
+    fn body(text: &str, end: End) -> Answered {
+        Answered { bytes: text.as_bytes().to_vec(), end }
+    }
 
     #[test]
     fn every_status_has_its_verdict() {
@@ -89,8 +100,9 @@ mod tests {
                 status if status / 100 == 1 || status / 100 == 3 => Verdict::Misconfigured,
                 _ => Verdict::Retry,
             };
-            assert_eq!(verdict(PushProtocol::Http, status, Some(b"")), expected, "{status}");
-            assert_eq!(verdict(PushProtocol::Http, status, None), expected, "{status}, whatever the body");
+            for end in [End::Whole, End::TooLong(1), End::TooSlow, End::Broken, End::Encoded, End::Unreadable] {
+                assert_eq!(verdict(PushProtocol::Http, status, &body("", end)), expected, "{status} {end:?}");
+            }
         }
     }
 
@@ -101,15 +113,19 @@ mod tests {
                 verdict @ (Verdict::Handled | Verdict::Misconfigured | Verdict::Busy) => verdict,
                 _ => Verdict::Retry,
             };
-            assert_eq!(verdict(PushProtocol::Dapr, status, Some(b"")), expected, "{status}");
+            assert_eq!(verdict(PushProtocol::Dapr, status, &body("", End::Whole)), expected, "{status}");
         }
-        assert_eq!(verdict(PushProtocol::Dapr, 404, Some(br#"{"status":"SUCCESS"}"#)), Verdict::Misconfigured);
-        assert_eq!(verdict(PushProtocol::Dapr, 200, Some(br#"{"status":"DROP"}"#)), Verdict::Skip);
-        assert_eq!(verdict(PushProtocol::Dapr, 200, None), Verdict::Retry, "nobody knows what it said");
+        assert_eq!(
+            verdict(PushProtocol::Dapr, 404, &body(r#"{"status":"SUCCESS"}"#, End::Whole)),
+            Verdict::Misconfigured
+        );
+        assert_eq!(verdict(PushProtocol::Dapr, 200, &body(r#"{"status":"DROP"}"#, End::Whole)), Verdict::Skip);
+        let broken = body("", End::Broken);
+        assert_eq!(verdict(PushProtocol::Dapr, 200, &broken), Verdict::Retry, "it may have asked for another attempt");
     }
 
     #[test]
     fn with_http_a_body_says_nothing() {
-        assert_eq!(verdict(PushProtocol::Http, 200, Some(br#"{"status":"RETRY"}"#)), Verdict::Handled);
+        assert_eq!(verdict(PushProtocol::Http, 200, &body(r#"{"status":"RETRY"}"#, End::Whole)), Verdict::Handled);
     }
 }

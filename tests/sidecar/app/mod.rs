@@ -28,6 +28,8 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub struct App {
     address: SocketAddr,
     seen: watch::Sender<Vec<Request>>,
+    /// How many connections ended.
+    ended: watch::Sender<usize>,
     killed: CancellationToken,
     task: Option<tokio::task::JoinHandle<()>>,
 }
@@ -42,14 +44,14 @@ impl App {
     pub async fn start_at(address: SocketAddr, script: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(address).await.expect("a port");
         let address = listener.local_addr().unwrap();
-        let (seen, killed) = (watch::Sender::default(), CancellationToken::new());
-        let serving = serve(listener, Arc::new(script), seen.clone());
+        let (seen, ended, killed) = (watch::Sender::default(), watch::Sender::default(), CancellationToken::new());
+        let serving = serve(listener, Arc::new(script), seen.clone(), ended.clone());
         let until_killed = killed.clone();
         let task = tokio::spawn(async move {
             // Both the listener and the connections are dropped here.
             let _ended: Option<()> = until_killed.run_until_cancelled(serving).await;
         });
-        Self { address, seen, killed, task: Some(task) }
+        Self { address, seen, ended, killed, task: Some(task) }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -72,6 +74,12 @@ impl App {
         waiting.unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {count} requests, but {}", self.requests().len()));
     }
 
+    /// Waits until so many connections ended. Where it closes one, the other side has closed it, too.
+    pub async fn until_ended(&self, count: usize) {
+        let mut ended = self.ended.subscribe();
+        tokio::time::timeout(PATIENCE, ended.wait_for(|ended| *ended >= count)).await.expect("in time").unwrap();
+    }
+
     /// Kills it, and waits until its port is free.
     pub async fn kill(mut self) -> SocketAddr {
         self.killed.cancel();
@@ -88,13 +96,23 @@ impl Drop for App {
 
 type Script = dyn Fn(&Request) -> Reply + Send + Sync;
 
-async fn serve(listener: TcpListener, script: Arc<Script>, seen: watch::Sender<Vec<Request>>) {
+async fn serve(
+    listener: TcpListener,
+    script: Arc<Script>,
+    seen: watch::Sender<Vec<Request>>,
+    ended: watch::Sender<usize>,
+) {
     let mut connections = JoinSet::new();
     for number in 0.. {
         let Ok((stream, _)) = listener.accept().await else { return };
         // However it ends, nothing more is sent: as where the process was killed with data unread.
         stream.set_zero_linger().unwrap();
-        connections.spawn(converse(stream, number, Arc::clone(&script), seen.clone()));
+        let conversation = converse(stream, number, Arc::clone(&script), seen.clone());
+        let ended = ended.clone();
+        connections.spawn(async move {
+            conversation.await;
+            ended.send_modify(|ended| *ended += 1);
+        });
         while connections.try_join_next().is_some() {}
     }
 }

@@ -33,6 +33,7 @@ pub(super) fn push(reader: &mut Reader<'_>, consumer: &ConsumerSettings) -> Push
         headers: reader.get(&table::PUSH_HEADERS, lists::headers).unwrap_or_default(),
         ready_url: reader.get(&table::PUSH_READY_URL, urls::url),
         retry_after_cap: reader.get(&table::PUSH_RETRY_AFTER_CAP, duration).unwrap_or_default(),
+        max_answer: reader.get(&table::PUSH_MAX_ANSWER, size).unwrap_or(1),
         source: reader.get(&table::PUSH_SOURCE, text),
         event_type: reader.get(&table::PUSH_TYPE, text).unwrap_or_default(),
         content_type: reader.get(&table::PUSH_CONTENT_TYPE, text).unwrap_or_default(),

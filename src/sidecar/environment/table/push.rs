@@ -19,6 +19,8 @@ super::group! { PUSH, "Push":
         "What is asked until it answers with 2xx, before the first message. Where it is not set, a connection is enough.").push();
     PUSH_RETRY_AFTER_CAP = Variable::new("HAPAX_PUSH_RETRY_AFTER_CAP", Kind::Duration,
         "The longest `Retry-After` that is honoured.").default("5m").push();
+    PUSH_MAX_ANSWER = Variable::new("HAPAX_PUSH_MAX_ANSWER", Kind::Size,
+        "How much is read of an answer's body where the body decides: with `dapr`, and of batches.").default("1MiB").push();
     PUSH_SOURCE = Variable::new("HAPAX_PUSH_SOURCE", Kind::Like("/shop/orders"),
         "The CloudEvents source of messages that name none. Where it is not set: `/kafka/<topic>`.").push();
     PUSH_TYPE = Variable::new("HAPAX_PUSH_TYPE", Kind::Text,
