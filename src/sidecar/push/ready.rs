@@ -29,7 +29,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) enum Ready {
     /// It answers with 2xx. Whether it is the same origin, to which the token belongs.
-    Asked(Client, bool),
+    Asked(Box<Client>, bool),
     /// A connection to it can be made.
     Reached(Url),
 }
@@ -41,7 +41,8 @@ impl Ready {
     pub(super) fn new(settings: &PushSettings, target: Url) -> Result<Self, Problem> {
         let Some(asked) = &settings.ready_url else { return Ok(Self::Reached(target)) };
         let asked = url::url(READY_URL, asked)?;
-        Ok(Self::Asked(Client::new(READY_URL, settings, &asked)?, asked.origin() == target.origin()))
+        let client = Box::new(Client::new(READY_URL, settings, &asked)?);
+        Ok(Self::Asked(client, asked.origin() == target.origin()))
     }
 
     /// Asks until the answer is yes.
