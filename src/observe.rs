@@ -114,7 +114,7 @@ pub enum FailureKind {
     TimedOut,
 }
 
-/// Sees every decision. All methods do nothing by default.
+/// Sees every decision. The methods do nothing by default, but for `on_possible_repeat`.
 pub trait Observer: std::fmt::Debug + Send + Sync + 'static {
     /// Records arrived from the source.
     fn on_delivered(&self, partition: &TopicPartition, records: usize) {
@@ -171,9 +171,18 @@ pub trait Observer: std::fmt::Debug + Send + Sync + 'static {
     fn on_give_back(&self, partition: &TopicPartition, records: usize) {
         let _ = (partition, records);
     }
-    /// A handled record was recorded as done.
+    /// A handled record was recorded as done; or see [`on_possible_repeat`](Self::on_possible_repeat).
     fn on_complete(&self, record: &Record, verdict: Verdict) {
         let _ = (record, verdict);
+    }
+    /// An attempt ended without it being known whether it had its effect, and the ID was done, or taken over, by another
+    /// attempt meanwhile: the effect may have happened twice. Of the one that was handled `first` a store that
+    /// [keeps details](crate::store::Store::keeps_details) knows the coordinates.
+    ///
+    /// Passed on to [`on_complete`](Self::on_complete) by default, as a possible overrun.
+    fn on_possible_repeat(&self, record: &Record, first: Option<&Origin>) {
+        let _ = first;
+        self.on_complete(record, Verdict::PossibleOverrun);
     }
     /// A lease could not be renewed in time: another worker may take the ID over while the handler runs.
     fn on_lease_lost(&self, record: &Record) {

@@ -9,7 +9,8 @@
 //!   [`StoreError::Unknown`], and asked again.
 //! * *Complete always writes done*, to the disk, before it is answered.
 //!
-//! Its limits: counts of attempts end with the process, so a message that kills it is not given up by them; the file only
+//! Its limits: it keeps no notes of what is given up (`Store::give_up`), so a crash at that moment may have a message
+//! handled that lies in the dead-letter topic; counts of attempts end with the process, so a message that kills it is not given up by them; the file only
 //! grows, where a real one would be written anew now and then; a clock that is set back or forth shortens or stretches what
 //! is left of the window when the file is next read.
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::dedup::{Answered, Batches};
 use crate::engine::{Action, Assignment, Engine, Event, WorkId};
@@ -205,7 +205,17 @@ impl<C: Call> Driver<C> {
         drop(attached);
         self.flush().await;
         self.calls.shut_down().await;
-        let closing = self.source.close(self.parts.drain_limit);
+        let Self { mut batches, source, parts, .. } = self;
+        // What was given back with the last step is still to be sent.
+        let giving_back = async {
+            while !batches.releases.is_idle() {
+                batches.next().await;
+            }
+        };
+        let closing = async {
+            let (closed, _) = tokio::join!(source.close(parts.drain_limit), timeout(MOMENT, giving_back));
+            closed
+        };
         let closed = tokio::select! {
             closed = closing => closed,
             () = async {
@@ -312,6 +322,10 @@ impl<C: Call> Driver<C> {
             Answered::Releases(answers) => answers.into_iter().for_each(|(tag, result)| {
                 self.step(Event::Released { token: tag.token, result });
             }),
+            Answered::Notes(answers) => answers.into_iter().for_each(|(tag, result)| {
+                let Tag { work, token, sent_at } = tag;
+                self.step(Event::GaveUp { work, token, sent_at, result });
+            }),
         }
     }
 
@@ -366,6 +380,9 @@ impl<C: Call> Driver<C> {
             }
             Action::Start(start) => self.done.extend(self.calls.start(start)),
             Action::StartBatch(starts) => self.calls.start_batch(starts),
+            Action::GiveUp { work, note } => {
+                self.batches.notes.push(Tag { work, token: note.lease.token, sent_at: now }, note);
+            }
             Action::Publish { work, record, to, attempts } => self.publish(work, &record, &to, attempts),
             Action::Cancel { work } => self.calls.lease_lost(work),
             Action::Finished => self.finished = true,

@@ -1,4 +1,4 @@
-//! The four questions of the hot path, each with its own coalescer, over one store.
+//! The questions of the engine and the deduplicator, each kind with its own coalescer, over one store.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -8,10 +8,11 @@ use tokio::time::Instant;
 
 use super::coalesce::{Coalescer, Tagged};
 use crate::store::{
-    Claim, ClaimOutcome, Completion, CompletionOutcome, Lease, Release, ReleaseOutcome, RenewOutcome, Store,
+    Claim, ClaimOutcome, Completion, CompletionOutcome, GiveUp, GiveUpOutcome, Lease, Release, ReleaseOutcome,
+    RenewOutcome, Store,
 };
 
-/// Claims, completions, renewals and releases on their way to one store.
+/// Claims, completions, renewals, releases and notes on their way to one store.
 ///
 /// Each kind travels by itself, so a slow batch of claims does not hold up a renewal. There is no order between the
 /// kinds, nor within one: push a release only after the claim was answered. As with [`Coalescer`], whoever pushes bounds what is
@@ -22,6 +23,7 @@ pub(crate) struct Batches<Tag> {
     completions: Coalescer<Tag, Handed, CompletionOutcome>,
     pub(crate) renewals: Coalescer<Tag, Lease, RenewOutcome>,
     pub(crate) releases: Coalescer<Tag, Release, ReleaseOutcome>,
+    pub(crate) notes: Coalescer<Tag, GiveUp, GiveUpOutcome>,
     /// Which kind is polled first: it rotates, so that a store that answers at once starves none.
     first: u8,
 }
@@ -36,12 +38,13 @@ pub(crate) enum Answered<Tag> {
     Completions(Tagged<Tag, CompletionOutcome>),
     Renewals(Tagged<Tag, RenewOutcome>),
     Releases(Tagged<Tag, ReleaseOutcome>),
+    Notes(Tagged<Tag, GiveUpOutcome>),
 }
 
 impl<Tag> Batches<Tag> {
     /// A few round trips of each kind at a time.
     pub(crate) fn new(store: &Arc<dyn Store>) -> Self {
-        let [claim, complete, renew, release] = std::array::from_fn(|_| Arc::clone(store));
+        let [claim, complete, renew, release, note] = std::array::from_fn(|_| Arc::clone(store));
         Self {
             claims: Coalescer::new(move |batch| claim.claim(batch)),
             completions: Coalescer::new(move |batch: Vec<Handed>| {
@@ -54,6 +57,7 @@ impl<Tag> Batches<Tag> {
             }),
             renewals: Coalescer::new(move |batch| renew.renew(batch)),
             releases: Coalescer::new(move |batch| release.release(batch)),
+            notes: Coalescer::new(move |batch| note.give_up(batch)),
             first: 0,
         }
     }
@@ -73,12 +77,13 @@ impl<Tag> Batches<Tag> {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Answered<Tag>> {
-        self.first = (self.first + 1) % 4;
-        for turn in 0..4 {
-            let answered = match (self.first + turn) % 4 {
+        self.first = (self.first + 1) % 5;
+        for turn in 0..5 {
+            let answered = match (self.first + turn) % 5 {
                 0 => self.claims.poll_next(cx).map(Answered::Claims),
                 1 => self.completions.poll_next(cx).map(Answered::Completions),
                 2 => self.renewals.poll_next(cx).map(Answered::Renewals),
+                3 => self.notes.poll_next(cx).map(Answered::Notes),
                 _ => self.releases.poll_next(cx).map(Answered::Releases),
             };
             if answered.is_ready() {

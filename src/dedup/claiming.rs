@@ -154,6 +154,14 @@ impl Entry {
                 // Whoever waits for it asks the store itself: what is true of this payload need not be of theirs.
                 Fate::Ends { done: false }
             }
+            // A copy of it is still to be sent, by a consumer of this namespace: that one's affair.
+            Ok(ClaimOutcome::GivenUp { .. }) => {
+                if let Some(asker) = claiming.asker.take() {
+                    desk.observer.on_park(&self.subject.record, Some(desk.lease));
+                    asker.answer(Answer::Elsewhere(desk.lease));
+                }
+                self.give_back(now, desk)
+            }
             Ok(ClaimOutcome::InFlight { remaining }) => {
                 if let Some(asker) = claiming.asker.take() {
                     desk.observer.on_park(&self.subject.record, Some(remaining));

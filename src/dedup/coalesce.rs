@@ -96,7 +96,7 @@ impl<Tag, Req, Res> Coalescer<Tag, Req, Res> {
     }
 
     /// Whether nothing is gathered nor under way.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "kafka"))]
     pub(crate) fn is_idle(&self) -> bool {
         self.len == 0
     }

@@ -59,6 +59,9 @@ pub(super) struct Ending {
 /// | [`give_back`](Self::give_back) | the handler did not start, or what it needs is away | is free again | without this one |
 /// | dropped | not known; the handler may have started | is free again | with this one |
 ///
+/// If a guard was dropped, or failed after its lease ran out, and another worker has the ID meanwhile, the effect may have
+/// happened twice: that is counted as a possible overrun and logged.
+///
 /// A panic or a cancelled future drops the guard; it counts, because a message that makes every handler panic must be
 /// found by its count. Each ending is handed over at once, whether or not its future is awaited: the place for it was
 /// kept when the ID was claimed.

@@ -60,6 +60,11 @@ impl Hold {
         (!self.tried_before).then_some(self.until)
     }
 
+    /// Until when nobody else can have taken the ID.
+    pub(super) fn relied_on_until(&self) -> Instant {
+        self.until
+    }
+
     /// How long the lease may hold without renewal.
     pub(super) fn remaining(&self, now: Instant) -> Duration {
         (self.until + (self.lease - relied_on(self.lease))).saturating_duration_since(now)
@@ -84,8 +89,9 @@ impl Hold {
         self.under_way = false;
         self.failures = 0;
         match outcome {
-            // The token still holds the lease, so nobody else held it meanwhile, however late the answer.
+            // If it ran out before, a late copy of the claim may have taken it anew, after another owner.
             RenewOutcome::Renewed => {
+                self.tried_before |= self.until <= sent_at;
                 self.until = self.until.max(sent_at + relied_on(self.lease));
                 self.renew_at = Some(sent_at + renewed_after(self.lease));
             }

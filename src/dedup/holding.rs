@@ -109,7 +109,10 @@ impl Entry {
             How::Failed(reply) => {
                 desk.observer.on_failure(&self.subject.record, attempt.number, FailureKind::Retryable);
                 let given_back = GivenBack::Failed { attempts: attempt.number };
-                Releasing::start(self.subject.lease, given_back, reply, now, desk)
+                // A guard that is dropped says nothing. One that says that it failed is believed, if its lease held.
+                let until = holding.hold.relied_on_until();
+                let doubt = (reply.is_none() || until <= now).then_some(until);
+                Releasing::start(self.subject.lease, given_back, reply, now, desk).in_doubt(doubt)
             }
             How::GivenBack(reply) => Releasing::start(self.subject.lease, GivenBack::Unstarted, reply, now, desk),
         };

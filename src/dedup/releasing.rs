@@ -12,6 +12,10 @@ use crate::store::{GivenBack, Lease, ReleaseOutcome, StoreError};
 pub(super) struct Releasing {
     given_back: GivenBack,
     reply: Option<oneshot::Sender<()>>,
+    /// An attempt of which it is not known whether it had its effect; until when nobody else can have had the ID.
+    doubt: Option<Instant>,
+    /// Whether a sending without an answer may have been executed.
+    unsure: bool,
     tries: u32,
     under_way: bool,
     retry_at: Instant,
@@ -30,7 +34,12 @@ impl Releasing {
     ) -> Self {
         desk.release(lease, given_back, now);
         let ended_at = now + surely_ended(desk.lease);
-        Self { given_back, reply, tries: 1, under_way: true, retry_at: now, ended_at }
+        Self { given_back, reply, doubt: None, unsure: false, tries: 1, under_way: true, retry_at: now, ended_at }
+    }
+
+    /// The same, after an attempt of which it is not known whether it had its effect.
+    pub(super) fn in_doubt(self, alone_until: Option<Instant>) -> Self {
+        Self { doubt: alone_until, ..self }
     }
 
     pub(super) fn remaining(&self, now: Instant) -> Duration {
@@ -76,9 +85,22 @@ impl Entry {
         let Phase::Releasing(releasing) = &mut self.phase else { return Fate::Lives };
         releasing.under_way = false;
         match result {
-            Ok(ReleaseOutcome::Released | ReleaseOutcome::NotHeld) => releasing.end(),
+            Ok(outcome) => {
+                // Not held any more: another worker has, or had, the ID; or an earlier copy of this release arrived.
+                let own = |until: Instant| releasing.unsure && now < until;
+                if outcome == ReleaseOutcome::NotHeld && releasing.doubt.is_some_and(|until| !own(until)) {
+                    desk.observer.on_possible_repeat(&self.subject.record, None);
+                    tracing::warn!(
+                        origin = %self.subject.record.origin(), id = %self.subject.lease.fingerprint,
+                        "possibly a repeated effect: an attempt ended without it being known whether it had its effect, \
+                         and another attempt has the message ID since"
+                    );
+                }
+                releasing.end()
+            }
             Err(error) => {
                 desk.failed("release", &error);
+                releasing.unsure |= error.may_have_executed();
                 releasing.retry_at = now + desk.pause(releasing.tries);
                 releasing.tick(self.subject.lease, now, desk)
             }

@@ -94,6 +94,8 @@ impl State {
             Answered::Releases(items) => items.into_iter().for_each(|(tag, result)| {
                 self.apply(tag.lease, |entry, desk| entry.released(result, now, desk));
             }),
+            // The deduplicator gives nothing up.
+            Answered::Notes(items) => drop(items),
         }
     }
 

@@ -1,10 +1,9 @@
 //! What the engine wants done.
 
-use std::sync::Arc;
-
 use crate::id::Fingerprint;
 use crate::record::{Offset, Record};
-use crate::store::{Claim, Completion, Lease, Release};
+pub use crate::store::Destination;
+use crate::store::{Claim, Completion, GiveUp, Lease, Release};
 
 use super::{Assignment, WorkId};
 
@@ -19,21 +18,6 @@ pub struct Start {
     pub attempt: u32,
     /// The fingerprint of its ID; `None` where it is handled without de-duplication, by policy.
     pub fingerprint: Option<Fingerprint>,
-}
-
-/// Where a copy of a record goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Destination {
-    /// To the dead-letter topic.
-    DeadLetter {
-        /// Why; never holds what the handler said, which may hold parts of the message.
-        reason: Arc<str>,
-    },
-    /// To a retry topic, from where it is handled later.
-    Retry {
-        /// The topic's number, from 0.
-        step: u32,
-    },
 }
 
 /// What the shell is to do. Each that says so is answered by an [`Event`](super::Event).
@@ -51,6 +35,13 @@ pub enum Action {
     /// Call the handler with these records, in this order: at most [`EngineConfig::batch`](super::EngineConfig::batch),
     /// where that allows for more than one. Answered by one `Handled` for each.
     StartBatch(Vec<Start>),
+    /// Send this note, that a record is given up; answered by `GaveUp`.
+    GiveUp {
+        /// For which work.
+        work: WorkId,
+        /// What to note.
+        note: GiveUp,
+    },
     /// Send a copy of the record to another topic, and wait until it is delivered; answered by `Published`.
     Publish {
         /// For which work.

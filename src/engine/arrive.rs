@@ -9,7 +9,7 @@ use crate::record::Offset;
 use super::lane::{Lane, LaneIndex, LaneKey};
 use super::partition::{Part, Phase};
 use super::tracker::{Regression, Tracker};
-use super::work::{Stage, Work};
+use super::work::{Note, Stage, Work};
 use super::{Arrival, Assignment, Destination, Engine, Identified, SLOT_BITS, Timer, WorkId};
 
 /// How far ahead a partition claims before it is known how fast its handlers are.
@@ -97,6 +97,8 @@ impl Engine {
             expires_at,
             step,
             bound_for,
+            note: Note::Absent,
+            announced: false,
             sendings: 0,
             delivered: false,
             skipped: false,
@@ -108,6 +110,7 @@ impl Engine {
             unwanted: false,
             counted: 0,
             unavailable: 0,
+            in_doubt: false,
             started_at: Duration::ZERO,
             cancelled: false,
             call: 0,

@@ -72,11 +72,16 @@ impl Engine {
         }
         let (unwanted, lane, record) = (work.unwanted, work.lane, work.record.clone());
         let took_over = work.suspected.is_some() && self.is_head(id);
+        let ignored = self.planted(Bug::NoteIgnored);
         if let (Ok(outcome), Some(work)) = (&result, self.work_mut(id)) {
             work.suspected = match outcome {
                 ClaimOutcome::Suspect { attempts } if !took_over => Some(*attempts),
                 _ => None,
             };
+            work.find_note(match outcome {
+                ClaimOutcome::GivenUp { to, .. } if !ignored => Some(to),
+                _ => None,
+            });
         }
         let answered = result.is_ok();
         match result {
@@ -87,6 +92,16 @@ impl Engine {
                 if unwanted {
                     self.give_back(id);
                 } else {
+                    self.unparked(id);
+                }
+            }
+            Ok(ClaimOutcome::GivenUp { attempts, to }) => {
+                self.observer.on_claim(&record, attempts, false);
+                self.hold(id, token, sent_at, attempts, false);
+                self.enter(id, Stage::Held);
+                if unwanted {
+                    self.give_back(id);
+                } else if !self.drop_old_note(id, token, attempts, &to) {
                     self.unparked(id);
                 }
             }
@@ -122,7 +137,7 @@ impl Engine {
 
     fn hold(&mut self, id: WorkId, token: Token, since: Duration, attempts: u32, suspect: bool) {
         if let Some(work) = self.work_mut(id) {
-            work.hold = Some(Hold { token, since, attempts, suspect, renewing: false });
+            work.hold = Some(Hold { token, since, attempts, suspect, interrupted: false, renewing: false });
         }
     }
 

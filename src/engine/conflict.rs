@@ -49,6 +49,7 @@ impl Engine {
         let Some(work) = self.work_mut(id) else { return };
         (work.token, work.hold) = (None, None);
         let (record, fingerprint) = (work.record.clone(), work.fingerprint);
+        self.report_doubt(id, Some(&first));
         self.observer.on_conflict(&record, &first);
         match policy {
             ConflictPolicy::Stop => {

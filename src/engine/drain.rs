@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::record::Offset;
 
 use super::partition::Phase;
-use super::{Action, Assignment, Bug, Engine};
+use super::work::Stage;
+use super::{Action, Assignment, Bug, Engine, WorkId};
 
 /// Partitions that end together.
 #[derive(Debug)]
@@ -106,6 +107,7 @@ impl Engine {
                 continue;
             }
             let drain = self.drains.swap_remove(index);
+            self.let_go(if shutdown { None } else { Some(&drain.parts) });
             for part in drain.parts {
                 self.end_drain(part);
             }
@@ -113,6 +115,35 @@ impl Engine {
                 Kind::Revoke(assignments) => self.out.push(Action::RevokeDone(assignments)),
                 Kind::Shutdown => self.out.push(Action::Finished),
             }
+        }
+    }
+
+    /// The time of a drain is over: gives back what certainly does not run, of these partitions or of all, although
+    /// something of it is under way. Otherwise the next owner would wait for its lease, and take it for a crash.
+    ///
+    /// What runs, or had its effect, keeps its lease. A claim under way is given back when it is answered; but a process
+    /// that ends will not hear of that.
+    fn let_go(&mut self, parts: Option<&[usize]>) {
+        if self.planted(Bug::KeptAtTheEnd) {
+            return;
+        }
+        let ended = self.works.iter().map(|(_, work)| work);
+        let ended = ended.filter(|work| parts.is_none_or(|parts| parts.contains(&work.part)));
+        let mut ended: Vec<WorkId> = ended.map(|work| work.id).collect();
+        // In the order of their arrival, so that the same events always lead to the same actions.
+        ended.sort_unstable();
+        for id in ended {
+            let Some(work) = self.work(id) else { continue };
+            let token = match (&work.stage, work.hold) {
+                (Stage::Claiming { .. }, _) if parts.is_none() => work.token,
+                (Stage::Held | Stage::BackingOff(_) | Stage::Refreshing, Some(hold)) => Some(hold.token),
+                (Stage::GivingUp { .. } | Stage::Delivering, Some(hold)) => Some(hold.token),
+                _ => None,
+            };
+            if let Some(token) = token {
+                self.send_first_release(id, token);
+            }
+            self.drop_if_unwanted(id);
         }
     }
 

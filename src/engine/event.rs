@@ -6,7 +6,9 @@ use std::time::Duration;
 use crate::id::{Fingerprint, NoMessageId};
 use crate::observe::{CommitRefused, FailureKind};
 use crate::record::{Epoch, Offset, Record, TopicPartition};
-use crate::store::{ClaimOutcome, CompletionOutcome, MessageDetails, ReleaseOutcome, RenewOutcome, StoreError, Token};
+use crate::store::{
+    ClaimOutcome, CompletionOutcome, GiveUpOutcome, MessageDetails, ReleaseOutcome, RenewOutcome, StoreError, Token,
+};
 
 use super::WorkId;
 
@@ -109,6 +111,17 @@ pub enum Event {
         work: WorkId,
         /// How.
         result: Result<(), HandlerFailure>,
+    },
+    /// A note that a record is given up was answered.
+    GaveUp {
+        /// For which work.
+        work: WorkId,
+        /// With which token.
+        token: Token,
+        /// When the request was handed over, before it was sent.
+        sent_at: Duration,
+        /// The answer.
+        result: Result<GiveUpOutcome, StoreError>,
     },
     /// A copy of a record was delivered, or was not.
     Published {

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! failed ─▶ again, after a back-off
-//!        ─▶ a copy to the next retry topic ─▶ given back with its count ─▶ settled as retried
-//!        ─▶ a copy to the dead-letter topic ─▶ recorded as done ─▶ settled as dead-lettered
+//!        ─▶ noted ─▶ a copy to the next retry topic ─▶ given back with its count ─▶ settled as retried
+//!        ─▶ noted ─▶ a copy to the dead-letter topic ─▶ recorded as done ─▶ settled as dead-lettered
 //!        ─▶ its partition stops
 //! ```
 //!
@@ -14,7 +14,7 @@ use crate::observe::{FailureKind, Outcome};
 
 use super::partition::Phase;
 use super::share::TooMany;
-use super::work::Stage;
+use super::work::{Note, Stage};
 use super::{Bug, Destination, Engine, HandlerFailure, LONGEST_AFTER, WorkId};
 
 impl Engine {
@@ -113,12 +113,13 @@ impl Engine {
     /// so many records go there that it looks as if all of them would.
     pub(super) fn follow(&mut self, index: usize, id: WorkId, destination: Destination) {
         let Some(work) = self.work(id) else { return };
-        if let (Destination::DeadLetter { reason }, 0) = (&destination, work.sendings) {
-            let (record, attempts) = (work.record.clone(), work.attempts());
+        if let (Destination::DeadLetter { reason }, false) = (&destination, work.announced) {
+            let (record, attempts, found) = (work.record.clone(), work.attempts(), work.note == Note::Found);
             if !self.config.dead_letter {
                 return self.stop(index, record.offset(), reason);
             }
-            let share = self.config.dead_letter_share;
+            // What another owner admitted may lie in the topic already.
+            let share = if found { 1.0 } else { self.config.dead_letter_share };
             if let Err(TooMany { letters, of }) = self.share.admit(share) {
                 let reason = format!(
                     "{letters} of the last {of} records would be dead letters, and at most a share of {share} may be: it \
@@ -128,6 +129,9 @@ impl Engine {
                 return self.stop(index, record.offset(), &reason);
             }
             self.observer.on_dead_letter(&record, attempts, reason);
+            if let Some(work) = self.work_mut(id) {
+                work.announced = true;
+            }
         }
         self.deliver(id, destination);
     }

@@ -61,6 +61,7 @@ impl Engine {
                 }
             }
             Err(failure) => {
+                self.doubt(id, failure.kind);
                 self.observer.on_failure(&record, attempt, failure.kind);
                 self.failed(id, failure);
             }
@@ -102,8 +103,10 @@ impl Engine {
         match result {
             Ok(outcome) => {
                 // Whoever tried before may be alive, and complete at any time: the one that a suspect was taken over
-                // from, or that it had been taken over from before it failed and became idle.
-                let alone_until = (hold.attempts == 0).then(|| hold.since + self.config.surely_held());
+                // from, or that it had been taken over from before it failed and became idle. So may an owner in between,
+                // if the lease ran out and a late copy of the claim took it anew.
+                let alone_until =
+                    (hold.attempts == 0 && !hold.interrupted).then(|| hold.since + self.config.surely_held());
                 let settles_as = self.work(id).map_or(Outcome::Handled, Work::outcome);
                 if settles_as == Outcome::Handled {
                     self.observer.on_complete(&record, Verdict::of(outcome, unsure, self.now, alone_until));
@@ -130,6 +133,7 @@ impl Engine {
     pub(super) fn settle_duplicate(&mut self, id: WorkId, by: DuplicateBy, first: Option<&Origin>) {
         let Some(work) = self.work(id) else { return };
         let (record, fingerprint) = (work.record.clone(), work.fingerprint);
+        self.report_doubt(id, first);
         self.observer.on_duplicate(&record, by, first);
         self.unparked(id);
         if let Some(fingerprint) = fingerprint {

@@ -49,11 +49,12 @@ impl Engine {
         sent_at: Duration,
         result: Result<RenewOutcome, StoreError>,
     ) {
+        let held = self.config.surely_held();
         let Some(work) = self.work_mut(id) else { return };
         let Some(hold) = work.hold.as_mut().filter(|hold| hold.token == token) else { return };
         hold.renewing = false;
         if matches!(result, Ok(RenewOutcome::Renewed)) {
-            hold.since = hold.since.max(sent_at);
+            hold.extend(sent_at, held);
         }
         let (lane, unwanted, stage) = (work.lane, work.unwanted, work.stage.clone());
         match (result, stage.clone()) {
@@ -107,7 +108,11 @@ impl Engine {
             let started = renewed
                 && matches!(
                     stage,
-                    Stage::Running | Stage::BackingOff(_) | Stage::Delivering | Stage::Completing { .. }
+                    Stage::Running
+                        | Stage::BackingOff(_)
+                        | Stage::GivingUp { .. }
+                        | Stage::Delivering
+                        | Stage::Completing { .. }
                 );
             if started || (stage == Stage::Held && self.is_head(id)) {
                 self.send_renewal(id);

@@ -20,11 +20,13 @@
 //! | pause or not | [`Engine::check_pause`], in `pressure.rs` |
 //! | retry, retry topic, dead letter, stop | [`Engine::failed`], in `fate.rs`; how long between two attempts, `backoff.rs` |
 //! | dead letter or stop | [`Engine::follow`], in `fate.rs`; the share that is allowed is `share.rs` |
+//! | note that it is given up, or send the copy | [`Engine::deliver`], in `letters.rs` |
 //! | too old or not | [`Engine::expire`], in `expiry.rs` |
 //! | settled or not | [`Engine::settle`], in `handle.rs` |
 //! | commit or not, and which offset | [`Engine::commit_part`], in `commit.rs`; the watermark is `tracker.rs` |
 //! | give back or keep | [`Engine::give_back`], in `release.rs` |
 //! | revoke, lost, shutdown | `drain.rs` |
+//! | perhaps repeated elsewhere | [`Engine::doubt`], in `doubt.rs` |
 //! | paused by an operator | [`Engine::halt`], in `halt.rs` |
 //! | no progress | [`Engine::report_stalls`], in `stall.rs` |
 //!
@@ -39,6 +41,7 @@ mod claim;
 mod commit;
 mod config;
 mod conflict;
+mod doubt;
 mod drain;
 mod event;
 mod expiry;
@@ -233,6 +236,7 @@ impl Engine {
             Event::Records { assignment, arrivals } => self.arrived(&assignment, arrivals),
             Event::Claimed { work, token, sent_at, result } => self.claimed(work, token, sent_at, result),
             Event::Handled { work, result } => self.handled(work, result),
+            Event::GaveUp { work, token, sent_at, result } => self.gave_up(work, token, sent_at, result),
             Event::Published { work, result } => self.published(work, result),
             Event::Completed { work, result } => self.completed(work, result),
             Event::Renewed { work, token, sent_at, result } => self.renewed(work, token, sent_at, result),
@@ -297,6 +301,7 @@ impl Engine {
         match work.stage {
             Stage::Claiming { again_at: Some(at), .. } if at <= now => self.send_claim(id),
             Stage::Completing { again_at: Some(at), .. } if at <= now => self.send_completion(id),
+            Stage::GivingUp { again_at: Some(at), .. } if at <= now => self.send_note(id),
             Stage::Parked(at) | Stage::BackingOff(at) | Stage::NotDue(at) if at <= now => {
                 let lane = work.lane;
                 self.stir(lane);

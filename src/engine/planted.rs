@@ -42,6 +42,16 @@ pub(super) enum Bug {
     ClaimedWhilePaused,
     /// Claims made ahead are kept over a pause.
     KeptWhilePaused,
+    /// A record that an owner before gave up is handled.
+    NoteIgnored,
+    /// A claim is given back without the note that its record is given up, though a copy may have been sent.
+    NoteDropped,
+    /// The copy is sent together with the note that its record is given up.
+    NotedWithCopy,
+    /// It is forgotten that an attempt may have had its effect.
+    DoubtForgotten,
+    /// What does not run keeps its claim at the end of a drain.
+    KeptAtTheEnd,
 }
 
 impl Engine {

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use crate::observe::Outcome;
+use crate::record::Record;
 use crate::store::{GivenBack, Release, ReleaseOutcome, StoreError, Token};
 
 use super::claim::LONGEST_DELAY;
@@ -16,9 +17,15 @@ use super::{Action, Bug, Engine, Timer, WorkId};
 #[derive(Debug)]
 pub(super) struct PendingRelease {
     release: Release,
-    work: WorkId,
+    pub(super) work: WorkId,
     part: usize,
     tries: u32,
+    /// The record, where an attempt is in doubt: if the lease is not held any more, another worker has the ID.
+    doubt: Option<Record>,
+    /// Until when only an earlier sending of this release can have ended the lease.
+    held_until: Duration,
+    /// Whether an earlier sending may have been executed.
+    unsure: bool,
     /// When the lease, or what the release leaves behind, has surely ended by itself.
     until: Duration,
 }
@@ -34,24 +41,41 @@ impl Engine {
             (Stage::Claiming { again_at: None, .. } | Stage::Refreshing, _, _) => work.unwanted = true,
             // It may have executed.
             (Stage::Claiming { again_at: Some(_), .. }, Some(token), _) => self.send_first_release(id, token),
-            (Stage::Held | Stage::BackingOff(_), _, Some(hold)) => self.send_first_release(id, hold.token),
+            (Stage::Held | Stage::BackingOff(_) | Stage::GivingUp { again_at: Some(_), .. }, _, Some(hold)) => {
+                self.send_first_release(id, hold.token);
+            }
             _ => {}
         }
     }
 
     pub(super) fn send_first_release(&mut self, id: WorkId, token: Token) {
-        let (now, terms, limit) = (self.now, self.config.terms, self.config.max_attempts);
-        let forgets = self.planted(Bug::CountForgotten);
+        let limit = self.config.max_attempts;
+        let Some(given_back) = self.work(id).map(|work| work.given_back(limit)) else { return };
+        let given_back = match given_back {
+            _ if self.planted(Bug::CountForgotten) => GivenBack::Unstarted,
+            GivenBack::GivenUp { attempts } if self.planted(Bug::NoteDropped) => GivenBack::Failed { attempts },
+            given_back => given_back,
+        };
+        self.send_release(id, token, given_back);
+    }
+
+    /// Gives a claim back as what is said.
+    pub(super) fn send_release(&mut self, id: WorkId, token: Token, given_back: GivenBack) {
+        let (now, terms, surely_held) = (self.now, self.config.terms, self.config.surely_held());
         let Some(work) = self.work_mut(id) else { return };
         let Some(lease) = work.lease(token) else { return };
-        let given_back = if forgets { GivenBack::Unstarted } else { work.given_back(limit) };
         // Only a claim that is known to have found nothing leaves nothing behind.
         let leaves_nothing = given_back == GivenBack::Unstarted && work.hold.is_some_and(|hold| hold.attempts == 0);
+        let doubt = work.in_doubt.then(|| work.record.clone());
+        let held_until = work.hold.map_or(now, |hold| hold.since + surely_held);
         (work.token, work.hold, work.suspected, work.unwanted) = (None, None, None, false);
         let part = work.part;
         let release = Release { lease, given_back };
         let until = now + terms.lease + if leaves_nothing { Duration::ZERO } else { terms.grace };
-        self.releases.insert(token, PendingRelease { release: release.clone(), work: id, part, tries: 1, until });
+        let (work, unsure) = (id, false);
+        let pending =
+            PendingRelease { release: release.clone(), work, part, tries: 1, doubt, held_until, unsure, until };
+        self.releases.insert(token, pending);
         if let Some(part) = self.parts.get_mut(part) {
             part.releasing += 1;
         }
@@ -61,9 +85,13 @@ impl Engine {
 
     /// A release was answered: its ID may be claimed again by this process.
     pub(super) fn released(&mut self, token: Token, result: Result<ReleaseOutcome, StoreError>) {
+        if let Ok(ReleaseOutcome::NotHeld) = result {
+            self.found_released(token);
+        }
         if let Err(error) = result {
             self.observer.on_store_error("release", &error);
             let Some(tries) = self.releases.get_mut(&token).map(|pending| {
+                pending.unsure |= error.may_have_executed();
                 pending.tries += 1;
                 pending.tries
             }) else {
@@ -74,6 +102,18 @@ impl Engine {
             return;
         }
         self.end_release(token);
+    }
+
+    /// A lease that was to be given back is not held any more. A record that is still here is asked for again, and tells
+    /// what became of its ID; of one that is not, an attempt in doubt is reported now.
+    fn found_released(&mut self, token: Token) {
+        let Some(pending) = self.releases.get(&token).filter(|pending| self.work(pending.work).is_none()) else {
+            return;
+        };
+        let own = pending.unsure && self.now < pending.held_until;
+        if let Some(record) = pending.doubt.as_ref().filter(|_| !own) {
+            self.observer.on_possible_repeat(record, None);
+        }
     }
 
     fn end_release(&mut self, token: Token) {

@@ -80,7 +80,7 @@ impl Work {
     pub(super) fn waits_for(&self, now: Duration) -> WaitsFor {
         match self.stage {
             Stage::Queued | Stage::NotDue(_) | Stage::Held | Stage::Unusable(_) => WaitsFor::Turn,
-            Stage::Claiming { .. } | Stage::Refreshing | Stage::Releasing => WaitsFor::Claim,
+            Stage::Claiming { .. } | Stage::Refreshing | Stage::Releasing | Stage::GivingUp { .. } => WaitsFor::Claim,
             Stage::Waiting => WaitsFor::Twin,
             Stage::Parked(_) => WaitsFor::Elsewhere,
             Stage::Running => WaitsFor::Handler(now.saturating_sub(self.started_at)),

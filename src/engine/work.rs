@@ -38,6 +38,13 @@ pub(super) enum Stage {
     /// The handler failed; it starts again at that time. Or a copy was not delivered; it is sent again then. The lease
     /// is kept.
     BackingOff(Duration),
+    /// It is to be noted as given up before a copy is sent. The note is under way, or is to be sent again at `again_at`.
+    GivingUp {
+        /// When the note is to be sent again; `None` while one is under way.
+        again_at: Option<Duration>,
+        /// How often it was sent.
+        tries: u32,
+    },
     /// A copy of it is on its way to another topic; the answer is awaited.
     Delivering,
     /// The effect happened. A completion is under way, or is to be sent again at `again_at`.
@@ -57,6 +64,17 @@ pub(super) enum Stage {
     Unusable(String),
 }
 
+/// What the store knows of the decision to send a copy instead of calling the handler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Note {
+    /// Nothing.
+    Absent,
+    /// It was told by this process. Or it keeps no notes.
+    Made,
+    /// An owner before decided it, and the claim found that.
+    Found,
+}
+
 /// A claim that was made, by this process's clock.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Hold {
@@ -68,11 +86,19 @@ pub(super) struct Hold {
     pub(super) attempts: u32,
     /// Whether the lease was taken over from an owner that may have died of the record.
     pub(super) suspect: bool,
+    /// Whether it may have run out once. Then a late copy of the claim may have taken it anew, after another owner.
+    pub(super) interrupted: bool,
     /// Whether a renewal is under way.
     pub(super) renewing: bool,
 }
 
 impl Hold {
+    /// Takes in that it was held by a request that was handed over at `sent_at`; it is surely held for that long each time.
+    pub(super) fn extend(&mut self, sent_at: Duration, surely_held: Duration) {
+        self.interrupted |= self.since + surely_held <= sent_at;
+        self.since = self.since.max(sent_at);
+    }
+
     /// The count that the claim found, before a takeover added the start that follows it.
     pub(super) fn found(&self) -> u32 {
         self.attempts.saturating_sub(u32::from(self.suspect))
@@ -105,6 +131,10 @@ pub(super) struct Work {
     pub(super) step: u32,
     /// Where a copy of it goes instead of another attempt, once that is decided.
     pub(super) bound_for: Option<Destination>,
+    /// What the store knows of that.
+    pub(super) note: Note,
+    /// Whether it was reported as a dead letter.
+    pub(super) announced: bool,
     /// How often the copy was sent.
     pub(super) sendings: u32,
     /// Whether the copy was delivered.
@@ -126,6 +156,8 @@ pub(super) struct Work {
     pub(super) counted: u32,
     /// How often the handler was not available in a row; sets the back-off and nothing else.
     pub(super) unavailable: u32,
+    /// An attempt ended without it being known whether it had its effect.
+    pub(super) in_doubt: bool,
     /// When the handler last started.
     pub(super) started_at: Duration,
     /// Whether the handler was told that the lease is lost.
@@ -176,12 +208,38 @@ impl Work {
     pub(super) fn given_back(&self, limit: u32) -> GivenBack {
         // What an unanswered claim found is not known here; the store knows it, and a lower count must not replace it.
         let Some(hold) = self.hold else { return GivenBack::Unstarted };
-        match self.counted {
+        let attempts = self.count_left(limit);
+        let condemned = self.counted == 0 && hold.attempts > limit;
+        match &self.bound_for {
+            Some(Destination::Retry { step }) if self.delivered => GivenBack::Retried { attempts, step: *step },
+            // A copy may have been sent. Or no failure of a handler led to it, and it would be decided again.
+            Some(_) if self.sendings > 0 || self.note == Note::Found => GivenBack::GivenUp { attempts },
+            Some(_) if self.note == Note::Made && self.counted == 0 => GivenBack::GivenUp { attempts },
+            _ if self.counted <= hold.found() && !condemned => GivenBack::Unstarted,
+            // Given up after failures, and no copy was sent: whoever restarts the process may try once more.
+            _ => GivenBack::Failed { attempts },
+        }
+    }
+
+    /// The count that is left behind when its claim is given back.
+    pub(super) fn count_left(&self, limit: u32) -> u32 {
+        match (self.hold, self.counted) {
             // Condemned without a start: the count stays, or the next owner would start it once more.
-            0 if hold.attempts > limit => GivenBack::Failed { attempts: hold.attempts },
-            counted if counted <= hold.found() => GivenBack::Unstarted,
-            // Given up after failures: whoever restarts the process may try once more.
-            counted => GivenBack::Failed { attempts: counted.min(limit).max(hold.found()) },
+            (Some(hold), 0) if hold.attempts > limit => hold.attempts,
+            (hold, counted) => counted.min(limit).max(hold.map_or(0, |hold| hold.found())),
+        }
+    }
+
+    /// Takes in what a claim found of a decision to send a copy. What others decided comes before what this process did:
+    /// their copy may be delivered.
+    pub(super) fn find_note(&mut self, found: Option<&Destination>) {
+        if self.note == Note::Found {
+            // It is not there any more.
+            self.bound_for = None;
+        }
+        self.note = Note::Absent;
+        if let Some(to) = found {
+            (self.bound_for, self.note) = (Some(to.clone()), Note::Found);
         }
     }
 
@@ -204,13 +262,21 @@ impl Work {
     /// Whether something of it is under way, which ends by itself.
     pub(super) fn is_under_way(&self) -> bool {
         self.is_exposed()
-            || matches!(self.stage, Stage::Claiming { .. } | Stage::Refreshing | Stage::Releasing | Stage::Delivering)
+            || matches!(
+                self.stage,
+                Stage::Claiming { .. }
+                    | Stage::Refreshing
+                    | Stage::Releasing
+                    | Stage::GivingUp { .. }
+                    | Stage::Delivering
+            )
     }
 
     /// Whether its assignment's drain has to wait for it.
     pub(super) fn holds_up_drain(&self) -> bool {
         match self.stage {
-            Stage::Claiming { again_at: None, .. } | Stage::Refreshing | Stage::Delivering => true,
+            Stage::Claiming { again_at: None, .. } | Stage::GivingUp { again_at: None, .. } => true,
+            Stage::Refreshing | Stage::Delivering => true,
             // What lies in a retry topic settles here, also while its partition is given up.
             Stage::Releasing => self.delivered,
             _ => self.is_exposed(),

@@ -25,7 +25,9 @@ impl Engine {
         let Some(work) = self.work_mut(id) else { return };
         let was = Counted::of(work);
         let timer = match &stage {
-            Stage::Claiming { again_at, .. } | Stage::Completing { again_at, .. } => *again_at,
+            Stage::Claiming { again_at, .. }
+            | Stage::Completing { again_at, .. }
+            | Stage::GivingUp { again_at, .. } => *again_at,
             Stage::Parked(at) | Stage::BackingOff(at) | Stage::NotDue(at) => Some(*at),
             _ => None,
         };
@@ -78,6 +80,9 @@ impl Engine {
 
     /// Forgets a record that has no outcome: whoever reads its partition next gets it again.
     pub(super) fn drop_unsettled(&mut self, id: WorkId) {
+        if self.work(id).is_some_and(|work| work.has_lost_doubt() && work.stage != Stage::Releasing) {
+            self.report_doubt(id, None);
+        }
         let Some(work) = self.remove(id) else { return };
         let partition = work.record.partition();
         match self.given_back.last_mut() {

@@ -36,6 +36,7 @@ macro_rules! every_method {
             on_settle(record: &Record, outcome: Outcome, since_delivery: Duration);
             on_give_back(partition: &TopicPartition, records: usize);
             on_complete(record: &Record, verdict: Verdict);
+            on_possible_repeat(record: &Record, first: Option<&Origin>);
             on_lease_lost(record: &Record);
             on_stop(partition: &TopicPartition, offset: Offset, reason: &str);
             on_commit(partition: &TopicPartition, offset: Offset, lag: Duration);

@@ -6,6 +6,10 @@
 //!    │  release(token) │            └─ lease runs out ─▶ claimable as a suspect ─claim─▶ in flight
 //!    │                 │                                          ▲────release, unstarted────┘
 //!    └─────────────────┴─ after a failed attempt: idle(attempts), until its grace ends
+//!
+//! in flight ──give up(token, destination)──▶ in flight, given up ──complete(token)──▶ done
+//!                                               │            ▲
+//!                                               └──release──▶│ given up, until the window ends ──claim──┘
 //! ```
 //!
 //! Every [`Store`] answers the same questions the same way; one conformance suite runs against each:
@@ -52,8 +56,8 @@ pub use health::{
 pub use memory::MemoryStore;
 pub use settings::{Agreement, LeaseTerms, SettingsError};
 pub use types::{
-    Claim, ClaimOutcome, Completion, CompletionOutcome, GivenBack, Lease, Release, ReleaseOutcome, RenewOutcome, State,
-    Token,
+    Claim, ClaimOutcome, Completion, CompletionOutcome, Destination, GiveUp, GiveUpOutcome, GivenBack, Lease, Release,
+    ReleaseOutcome, RenewOutcome, State, Token,
 };
 pub use verdict::Verdict;
 
@@ -109,6 +113,21 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
     /// Gives leases back, where the token still holds them, run out or not. What stays of an ID ([`GivenBack`]) is kept
     /// for the grace.
     fn release(&self, releases: Vec<Release>) -> BoxFuture<'static, Answers<ReleaseOutcome>>;
+
+    /// Notes of records that they are given up and where their copies go, where the token still holds the lease. It is
+    /// answered before the copy is sent: whoever owns the record next finds [`ClaimOutcome::GivenUp`], sends the copy
+    /// again, and does not call the handler. Otherwise a crash between the copy and the completion could have a message
+    /// handled that lies in the dead-letter topic, and a replay would repeat its effect.
+    ///
+    /// The note stays with the ID, across takeovers and releases ([`GivenBack`] tells the exceptions), for the window;
+    /// a completion ends it. A note that was found is not replaced. To ask again with the same token changes nothing.
+    ///
+    /// The default answers [`GiveUpOutcome::Unsupported`] to each: a store may do without the note. Then the copy is
+    /// sent all the same, and a crash at that moment may have the message handled, too. A store that wraps another must
+    /// pass this on.
+    fn give_up(&self, items: Vec<GiveUp>) -> BoxFuture<'static, Answers<GiveUpOutcome>> {
+        Box::pin(std::future::ready(items.iter().map(|_| Ok(GiveUpOutcome::Unsupported)).collect()))
+    }
 
     /// Tells the state of each ID, changing nothing.
     fn inspect(&self, ids: Vec<Fingerprint>) -> BoxFuture<'static, Answers<State>>;

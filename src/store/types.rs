@@ -100,6 +100,53 @@ pub enum ClaimOutcome {
         /// Attempts counted so far.
         attempts: u32,
     },
+    /// The lease is held by this claim's token, and an owner before [gave the record up](super::Store::give_up). A copy
+    /// of it may lie at its destination: send the copy there, and do not call the handler. No attempt is counted, and
+    /// any claim may take such a lease over once it ran out. Only a store that keeps the note answers so.
+    GivenUp {
+        /// Attempts counted so far.
+        attempts: u32,
+        /// Where the copy goes.
+        to: Destination,
+    },
+}
+
+/// Where a copy of a record goes that is given up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// To the dead-letter topic.
+    DeadLetter {
+        /// Why; never holds what the handler said, which may hold parts of the message.
+        reason: Arc<str>,
+    },
+    /// To a retry topic, from where it is handled later.
+    Retry {
+        /// The topic's number, from 0.
+        step: u32,
+    },
+}
+
+/// A request to note that a record is given up, before a copy of it is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GiveUp {
+    /// The ID and the token that holds it.
+    pub lease: Lease,
+    /// Attempts to be remembered, or what the claim found if that is more.
+    pub attempts: u32,
+    /// Where the copy goes.
+    pub to: Destination,
+}
+
+/// Whether a record is noted as given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GiveUpOutcome {
+    /// It is noted, and the lease holds for a whole term again: the copy may be sent.
+    Noted,
+    /// The token does not hold the lease (any more): claim again before the copy is sent.
+    NotHeld,
+    /// The store keeps no such note.
+    Unsupported,
 }
 
 /// A wish to record an ID as done, after its effect succeeded.
@@ -155,6 +202,9 @@ pub struct Release {
 }
 
 /// What became of a claim that is given back, and so what the ID is afterwards.
+///
+/// If the claim [found the record given up](ClaimOutcome::GivenUp), the note stays, except after
+/// [`Retried`](Self::Retried): a late copy of a release must not take away what another owner noted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GivenBack {
     /// Its handler never started, or did not count as started (not available). The store restores what the claim
@@ -162,11 +212,25 @@ pub enum GivenBack {
     /// count; or, after a takeover, a lease that ran out, with the count before it. The next owner then knows as well
     /// that an owner before may have died of the record, or may be alive and complete at any time.
     Unstarted,
-    /// Its handler failed.
+    /// Its handler failed. A [note](super::Store::give_up) that was made under this token goes: no copy was sent.
     Failed {
         /// Attempts to be remembered until the grace ends, or what the claim found where that is more; zero leaves nothing
         /// behind.
         attempts: u32,
+    },
+    /// It was given up, and a copy of it may have been sent: the note stays, for the window. Without a note, as after a
+    /// failure.
+    GivenUp {
+        /// As after a failure.
+        attempts: u32,
+    },
+    /// A copy of it lies in a retry topic, and is to be handled: a note about this retry topic or an earlier one goes, any
+    /// other note stays. Without a note, as after a failure.
+    Retried {
+        /// As after a failure.
+        attempts: u32,
+        /// The topic's number, from 0.
+        step: u32,
     },
 }
 
@@ -203,6 +267,13 @@ pub enum State {
     Idle {
         /// Attempts counted so far.
         attempts: u32,
+    },
+    /// [Given up](super::Store::give_up), and not held: the next claim is answered with where the copy goes.
+    GivenUp {
+        /// Attempts counted so far.
+        attempts: u32,
+        /// Where the copy goes.
+        to: Destination,
     },
     /// Handled.
     Done {

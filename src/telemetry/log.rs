@@ -151,6 +151,15 @@ impl Observer for Log {
         }
     }
 
+    fn on_possible_repeat(&self, record: &Record, first: Option<&Origin>) {
+        sampled!(
+            self, warn, "possible overrun", record.topic(),
+            origin = %record.origin(), first = first.map(tracing::field::display),
+            "possibly a repeated effect: an attempt ended without it being known whether it had its effect, and another \
+             attempt has the message ID since"
+        );
+    }
+
     fn on_lease_lost(&self, record: &Record) {
         sampled!(
             self, warn, "lease lost", record.topic(),

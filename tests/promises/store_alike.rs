@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hapax::store::{
-    Answers, Claim, ClaimOutcome, Completion, DoneMode, DoneRecord, GivenBack, Lease, LeaseTerms, MemoryStore, Release,
-    State, StoreError,
+    Answers, Claim, ClaimOutcome, Completion, Destination, DoneMode, DoneRecord, GiveUp, GivenBack, Lease, LeaseTerms,
+    MemoryStore, Release, State, StoreError,
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -79,19 +79,35 @@ async fn answers_as_memory_does(mode: DoneMode) {
                 let answers = [short[0].0.claim(vec![claim.clone()]).await, short[1].0.claim(vec![claim]).await];
                 // What this connection sent without waiting for it has been executed when it answers once more.
                 short[1].0.inspect(vec![leases[0].fingerprint]).await;
-                if matches!(alike(&what, timeless_outcome, answers)[..], [ClaimOutcome::Claimed { .. }]) {
+                let answers = alike(&what, timeless_outcome, answers);
+                if matches!(answers[..], [ClaimOutcome::Claimed { .. } | ClaimOutcome::GivenUp { .. }]) {
                     for worker in &short {
                         let fingerprint = leases[0].fingerprint;
                         until(async || {
-                            matches!(worker.0.inspect(vec![fingerprint]).await[..], [Ok(State::Expired { .. })])
+                            let state = worker.0.inspect(vec![fingerprint]).await;
+                            matches!(state[..], [Ok(State::Expired { .. } | State::GivenUp { .. })])
                         })
                         .await;
                     }
                 }
             }
-            6..8 => {
-                let given_back = match rng.random_range(0..6) {
+            6 => {
+                let give_up = |lease| {
+                    let to = match rng.random_range(0..4) {
+                        step @ 0..2 => Destination::Retry { step },
+                        _ => Destination::DeadLetter { reason: "no".into() },
+                    };
+                    GiveUp { lease, attempts: rng.random_range(0..4), to }
+                };
+                let notes: Vec<GiveUp> = leases.into_iter().take(2).map(give_up).collect();
+                let answers = [long[0].0.give_up(notes.clone()).await, long[1].0.give_up(notes).await];
+                alike(&what, |outcome| outcome, answers);
+            }
+            7 => {
+                let given_back = match rng.random_range(0..8) {
                     attempts @ 0..3 => GivenBack::Failed { attempts },
+                    attempts @ 3..5 => GivenBack::GivenUp { attempts },
+                    step @ 5..7 => GivenBack::Retried { attempts: 1, step: step - 5 },
                     _ => GivenBack::Unstarted,
                 };
                 let releases: Vec<Release> = leases.into_iter().map(|lease| Release { lease, given_back }).collect();

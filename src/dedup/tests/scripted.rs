@@ -245,7 +245,9 @@ impl Inner {
                 return ReleaseOutcome::Released;
             }
             GivenBack::Unstarted => held.attempts,
-            GivenBack::Failed { attempts } => attempts,
+            GivenBack::Failed { attempts } | GivenBack::GivenUp { attempts } | GivenBack::Retried { attempts, .. } => {
+                attempts
+            }
         };
         self.held.remove(&fingerprint);
         if attempts > 0 {

@@ -13,8 +13,8 @@ use crate::id::{Fingerprint, IdProblem, NoMessageId};
 use crate::observe::{CommitRefused, DuplicateBy, FailureKind, Outcome};
 use crate::record::{Epoch, Offset, Origin, Record};
 use crate::store::{
-    Cause, Claim, ClaimOutcome, Completion, CompletionOutcome, GivenBack, Lease, Release, ReleaseOutcome, RenewOutcome,
-    StoreError, Verdict,
+    Cause, Claim, ClaimOutcome, Completion, CompletionOutcome, GiveUp, GiveUpOutcome, GivenBack, Lease, Release,
+    ReleaseOutcome, RenewOutcome, StoreError, Verdict,
 };
 
 pub(super) use crate::store::GivenBack::Unstarted;
@@ -47,6 +47,16 @@ pub(super) fn elsewhere(remaining: Duration) -> ClaimOutcome {
 /// How a claim is given back after that many attempts.
 pub(super) const fn failed(attempts: u32) -> GivenBack {
     GivenBack::Failed { attempts }
+}
+
+/// How a claim is given back of a record of which a copy may have been sent.
+pub(super) const fn given_up(attempts: u32) -> GivenBack {
+    GivenBack::GivenUp { attempts }
+}
+
+/// How a claim is given back of a record of which a copy lies in a retry topic.
+pub(super) const fn retried(attempts: u32, step: u32) -> GivenBack {
+    GivenBack::Retried { attempts, step }
 }
 
 pub(super) fn taken_over(attempts: u32) -> ClaimOutcome {
@@ -101,6 +111,9 @@ impl Observer for Notes {
     fn on_complete(&self, record: &Record, verdict: Verdict) {
         self.note(format!("complete {} {verdict:?}", letter(record)));
     }
+    fn on_possible_repeat(&self, record: &Record, _first: Option<&Origin>) {
+        self.note(format!("perhaps twice {}", letter(record)));
+    }
     fn on_retry(&self, record: &Record, attempt: u32, delay: Duration) {
         let within = if delay <= ms(30_000) { "in time" } else { "late" };
         self.note(format!("retry {} {attempt} {within}", letter(record)));
@@ -154,6 +167,9 @@ pub(super) struct Bench {
     /// The letters of each call that takes many.
     pub(super) calls: Vec<String>,
     copies: Vec<(WorkId, Record, Destination, u32)>,
+    gave_up: Vec<Asked<GiveUp>>,
+    /// Whether notes wait to be answered; otherwise each is answered at once.
+    pub(super) holds_notes: bool,
     cancelled: Vec<WorkId>,
     committing: Vec<(Assignment, Offset)>,
     pub(super) paused: Vec<Assignment>,
@@ -190,6 +206,8 @@ impl Bench {
             running: Vec::new(),
             calls: Vec::new(),
             copies: Vec::new(),
+            gave_up: Vec::new(),
+            holds_notes: false,
             cancelled: Vec::new(),
             committing: Vec::new(),
             paused: Vec::new(),
@@ -211,6 +229,7 @@ impl Bench {
                     self.running.extend(starts.into_iter().map(|start| (start.work, start.record, start.attempt)));
                 }
                 Action::Publish { work, record, to, attempts } => self.copies.push((work, record, to, attempts)),
+                Action::GiveUp { work, note } => self.gave_up.push(Asked { work, sent_at, what: note }),
                 Action::Cancel { work } => self.cancelled.push(work),
                 Action::Complete { work, completion } => {
                     self.completions.push(Asked { work, sent_at, what: completion });
@@ -231,6 +250,11 @@ impl Bench {
             outcomes + accounts.given_back + in_flight,
             "{accounts:?}, {in_flight} in flight"
         );
+        drop(accounts);
+        while let Some(asked) = self.gave_up.first().filter(|_| !self.holds_notes) {
+            let id = id_of(asked.what.lease.fingerprint);
+            self.answer_note(id, Ok(GiveUpOutcome::Noted));
+        }
     }
 
     /// Lets time pass, with a tick whenever the engine wants one.
@@ -414,6 +438,20 @@ impl Bench {
     /// The copies of these IDs are delivered.
     pub(super) fn published(&mut self, ids: &str) {
         ids.chars().for_each(|id| self.answer_copy(id, Ok(())));
+    }
+
+    /// The IDs of all notes that wait for an answer.
+    pub(super) fn giving_up(&self) -> String {
+        self.gave_up.iter().map(|asked| id_of(asked.what.lease.fingerprint)).collect()
+    }
+
+    /// Answers the note of an ID; returns what it says.
+    pub(super) fn answer_note(&mut self, id: char, result: Result<GiveUpOutcome, StoreError>) -> GiveUp {
+        let index = self.gave_up.iter().position(|asked| asked.what.lease.fingerprint == fingerprint(id));
+        let index = index.unwrap_or_else(|| panic!("{id} is not being given up, only {:?}", self.giving_up()));
+        let Asked { work, sent_at, what } = self.gave_up.remove(index);
+        self.feed(Event::GaveUp { work, token: what.lease.token, sent_at, result });
+        what
     }
 
     /// What became of the records of an ID, in order.

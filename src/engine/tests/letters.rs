@@ -4,7 +4,7 @@ use super::harness::*;
 use crate::engine::{ConflictPolicy, Destination, EngineConfig, Event, Order};
 use crate::observe::{FailureKind, Outcome};
 use crate::record::{Origin, TopicPartition};
-use crate::store::{ClaimOutcome, CompletionOutcome, RenewOutcome};
+use crate::store::{ClaimOutcome, CompletionOutcome, GiveUpOutcome, RenewOutcome};
 
 fn with_topic() -> Bench {
     Bench::with(dead_letter)
@@ -264,7 +264,7 @@ fn a_copy_that_failed_during_a_drain_is_left_to_the_next_owner_with_the_count() 
             bench.revoke(&a, ms(5000));
             bench.answer_copy('x', away());
         }
-        assert_eq!(bench.released("x"), [failed(5)]);
+        assert_eq!(bench.released("x"), [given_up(5)], "the copy may be there");
         assert_eq!((bench.revoked.as_slice(), bench.committing()), (&[a][..], String::new()));
         assert_eq!((bench.given_back(), bench.outcomes('x').len(), bench.engine.in_flight()), (1, 0, 0));
     }
@@ -279,9 +279,10 @@ fn a_condemned_one_that_is_given_back_is_condemned_for_the_next_owner_too() {
     bench.answer_claim('x', Ok(taken_over(6)));
     bench.answer_copy('x', away());
     bench.revoke(&a, ms(5000));
-    assert_eq!(bench.released("x"), [failed(6)]);
+    assert_eq!(bench.released("x"), [given_up(6)]);
     let a = bench.assign(0);
     bench.deliver(&a, "x");
+    // From a store that keeps no notes.
     bench.answer_claim('x', Ok(ClaimOutcome::Claimed { attempts: 6, suspect: false }));
     assert_eq!((bench.running(), bench.publishing()), (String::new(), "x".into()));
 }
@@ -402,4 +403,170 @@ fn settings_that_need_a_topic_name_the_way_out() {
     assert!(problems(|config| unordered(config, 10)).contains("max_attempts"));
     assert_eq!(problems(|config| unordered(config, 4)), "");
     assert!(problems(|config| config.retry_steps = 4).contains("unordered"));
+}
+
+fn left_by_another(attempts: u32) -> ClaimOutcome {
+    ClaimOutcome::GivenUp { attempts, to: Destination::DeadLetter { reason: "its handler failed".into() } }
+}
+
+/// Otherwise the next owner could handle it although the copy is there.
+#[test]
+fn the_note_is_answered_before_the_copy_is_sent() {
+    let mut bench = with_topic();
+    bench.holds_notes = true;
+    let a = bench.assign(0);
+    bench.deliver(&a, "x");
+    bench.claimed("x");
+    bench.fails('x', FailureKind::Fatal);
+    for _ in 0..20 {
+        assert_eq!((bench.giving_up(), bench.publishing()), ("x".into(), String::new()));
+        bench.answer_note('x', Err(unknown()));
+        bench.pass(ms(500));
+        bench.renewed(&bench.renewing());
+    }
+    let note = bench.answer_note('x', Ok(GiveUpOutcome::Noted));
+    assert_eq!(note.attempts, 1);
+    assert_eq!((note.to, 1), bench.copy('x'), "the note and the copy agree");
+    assert_eq!(bench.told("dead letter").len(), 1);
+}
+
+#[test]
+fn a_store_without_notes_changes_nothing() {
+    let mut bench = with_topic();
+    bench.holds_notes = true;
+    let a = bench.assign(0);
+    bench.deliver(&a, "x");
+    bench.claimed("x");
+    bench.fails('x', FailureKind::Fatal);
+    bench.answer_note('x', Ok(GiveUpOutcome::Unsupported));
+    bench.published("x");
+    bench.completed("x");
+    assert_eq!(bench.outcomes('x'), [Outcome::DeadLettered]);
+}
+
+#[test]
+fn a_lease_lost_before_the_note_is_claimed_again() {
+    let mut bench = with_topic();
+    bench.holds_notes = true;
+    let a = bench.assign(0);
+    bench.deliver(&a, "x");
+    bench.claimed("x");
+    bench.fails('x', FailureKind::Fatal);
+    bench.answer_note('x', Ok(GiveUpOutcome::NotHeld));
+    assert_eq!((bench.claiming(), bench.publishing()), ("x".into(), String::new()));
+    bench.answer_claim('x', Ok(DONE));
+    assert_eq!((bench.publishing(), bench.outcomes('x')), (String::new(), vec![Outcome::Duplicate]));
+}
+
+#[test]
+fn what_another_gave_up_is_sent_and_not_handled() {
+    let mut bench = with_topic();
+    let a = bench.assign(0);
+    bench.deliver(&a, "xy");
+    bench.claimed("y");
+    bench.answer_claim('x', Ok(left_by_another(5)));
+    assert_eq!((bench.running(), bench.publishing(), bench.copy('x').1), (String::new(), "x".into(), 5));
+    assert_eq!(reason(&bench, 'x'), "its handler failed");
+    bench.published("x");
+    bench.completed("x");
+    assert_eq!((bench.outcomes('x'), bench.running()), (vec![Outcome::DeadLettered], "y".into()));
+}
+
+#[test]
+fn what_another_gave_up_stays_given_up_when_it_is_given_back() {
+    let mut bench = with_topic();
+    let a = bench.assign(0);
+    bench.deliver(&a, "xy");
+    bench.claimed("x");
+    bench.answer_claim('y', Ok(left_by_another(5)));
+    bench.revoke(&a, ms(5000));
+    assert_eq!(bench.released("y"), [given_up(5)]);
+}
+
+/// The operator restarts with a handler that was mended: it is tried once more, for no copy can be there.
+#[test]
+fn without_a_copy_the_note_goes_when_its_partition_is_revoked() {
+    let mut bench = with_topic();
+    bench.holds_notes = true;
+    let a = bench.assign(0);
+    bench.deliver(&a, "x");
+    bench.answer_claim('x', Ok(ClaimOutcome::Claimed { attempts: 4, suspect: false }));
+    bench.fails('x', FailureKind::Retryable);
+    bench.revoke(&a, ms(5000));
+    assert_eq!((bench.releasing(), bench.revoked.len()), (String::new(), 0), "the note is awaited");
+    bench.answer_note('x', Ok(GiveUpOutcome::Noted));
+    assert_eq!((bench.released("x"), bench.publishing()), (vec![failed(5)], String::new()));
+    assert_eq!(bench.given_back(), 1);
+}
+
+#[test]
+fn without_a_topic_what_another_gave_up_stops_the_partition() {
+    let mut bench = Bench::new();
+    let a = bench.assign(0);
+    bench.deliver(&a, "x");
+    bench.answer_claim('x', Ok(left_by_another(5)));
+    assert_eq!((bench.running(), bench.told("stop").len()), (String::new(), 1));
+    assert_eq!(bench.released("x"), [given_up(5)]);
+}
+
+/// It came through that retry topic itself, so its copy is this very record.
+#[test]
+fn a_note_about_a_retry_topic_behind_the_record_is_dropped() {
+    let mut bench = Bench::with(|config| {
+        dead_letter(config);
+        (config.retry_steps, config.order) = (2, Order::Unordered);
+    });
+    let a = bench.assign(0);
+    let left = |step| ClaimOutcome::GivenUp { attempts: 1, to: Destination::Retry { step } };
+    bench.deliver_with(&a, 'x', |arrival| arrival.step = 1);
+    bench.answer_claim('x', Ok(left(0)));
+    assert_eq!((bench.publishing(), bench.released("x")), (String::new(), vec![retried(1, 0)]));
+    bench.answer_claim('x', Ok(ClaimOutcome::Claimed { attempts: 1, suspect: false }));
+    assert_eq!(bench.running(), "x");
+    bench.deliver(&a, "y");
+    bench.answer_claim('y', Ok(left(1)));
+    assert_eq!((bench.publishing(), bench.copy('y').0), ("y".into(), Destination::Retry { step: 1 }));
+    bench.published("y");
+    assert_eq!((bench.released("y"), bench.outcomes('y')), (vec![retried(1, 1)], vec![Outcome::Retried]));
+}
+
+/// Its brokers are away, and the process ends: the next owner must not wait for the lease.
+#[test]
+fn at_the_deadline_what_waits_for_its_delivery_is_given_back() {
+    for shutdown in [false, true] {
+        let mut bench = with_topic();
+        let a = bench.assign(0);
+        bench.deliver(&a, "x");
+        bench.answer_claim('x', Ok(ClaimOutcome::Claimed { attempts: 4, suspect: false }));
+        bench.fails('x', FailureKind::Retryable);
+        if shutdown {
+            bench.shut_down(ms(5000));
+        } else {
+            bench.revoke(&a, ms(5000));
+        }
+        bench.pass(ms(4999));
+        assert_eq!((bench.publishing(), bench.releasing()), ("x".into(), String::new()));
+        bench.pass(ms(1));
+        assert_eq!((bench.finished, bench.revoked.len()), (shutdown, usize::from(!shutdown)));
+        assert_eq!((bench.released("x"), bench.given_back()), (vec![given_up(5)], 1));
+        bench.published("x");
+        assert_eq!(bench.completing(), "", "the next owner sends it again");
+    }
+}
+
+#[test]
+fn at_the_deadline_claims_and_notes_under_way_are_given_back() {
+    let mut bench = with_topic();
+    bench.holds_notes = true;
+    let (a, b) = (bench.assign(0), bench.assign(1));
+    bench.deliver(&a, "x");
+    bench.claimed("x");
+    bench.fails('x', FailureKind::Fatal);
+    bench.deliver(&b, "yz");
+    bench.claimed("y");
+    bench.shut_down(ms(5000));
+    bench.pass(ms(5000));
+    assert!(bench.finished);
+    assert_eq!(bench.released("xz"), [failed(1), Unstarted], "y runs, and keeps its lease");
+    assert_eq!((bench.running(), bench.releasing()), ("y".into(), String::new()));
 }

@@ -3,6 +3,7 @@
 mod claims;
 mod commits;
 mod conflicts;
+mod doubts;
 mod drains;
 mod fates;
 mod halts;

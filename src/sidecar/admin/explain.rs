@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::clock::{moment, span};
-use crate::store::{DoneRecord, State};
+use crate::store::{Destination, DoneRecord, State};
 
 /// What the sentences need to know beside the state.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +27,13 @@ pub(crate) fn told(state: &State) -> Value {
         }
         State::Expired { attempts } => json!({ "state": "expired", "attempts": attempts }),
         State::Idle { attempts } => json!({ "state": "idle", "attempts": attempts }),
+        State::GivenUp { attempts, to } => {
+            let to = match to {
+                Destination::DeadLetter { .. } => json!("dead_letter"),
+                Destination::Retry { step } => json!({ "retry": step }),
+            };
+            json!({ "state": "given_up", "attempts": attempts, "to": to })
+        }
         State::Done { remaining, record } => json!({
             "state": "done",
             "remaining_ms": millis(*remaining),
@@ -77,6 +84,15 @@ pub(crate) fn explain(state: &State, around: Around) -> String {
         State::Idle { attempts } => format!(
             "It would be handled: {} counted for this ID, and the last one failed. The count is remembered for a while.",
             counted(*attempts)
+        ),
+        State::GivenUp { attempts, to } => format!(
+            "It would not be handled: it was given up, {} counted, and a copy may lie in {}. The process that gets it next \
+             sends the copy again, and then records the ID.",
+            counted(*attempts),
+            match to {
+                Destination::DeadLetter { .. } => "the dead-letter topic",
+                Destination::Retry { .. } => "a retry topic",
+            }
         ),
         State::Done { remaining, record: Some(record) } => {
             let hash = record.payload_hash.map_or(String::new(), |hash| {

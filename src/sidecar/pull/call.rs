@@ -98,7 +98,7 @@ pub(super) async fn states(state: &PullState, leases: &[Lease]) -> Vec<Option<St
 pub(super) fn in_words(state: Option<&State>) -> &'static str {
     match state {
         Some(State::Absent) => "absent",
-        Some(State::InFlight { .. } | State::Unreadable) => "in_flight",
+        Some(State::InFlight { .. } | State::GivenUp { .. } | State::Unreadable) => "in_flight",
         Some(State::Expired { .. }) => "run_out",
         Some(State::Idle { .. }) => "released",
         Some(State::Done { .. }) => "done",

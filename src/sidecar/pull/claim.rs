@@ -76,8 +76,11 @@ fn answer_of<'a>(id: &'a Wanted, found: &Found, token: &'a str, left: Duration) 
         Ok(ClaimOutcome::InFlight { remaining }) => {
             Answer { status: "in_flight", remaining_ms: Some(millis(*remaining)), ..answer }
         }
-        // Every claim here takes over, so no store has a reason to answer this; asking again is sound.
-        Ok(ClaimOutcome::Suspect { .. }) => Answer { status: "in_flight", remaining_ms: Some(0), ..answer },
+        // Every claim here takes over, so no store has a reason to answer the first; asking again is sound. What is given
+        // up is for a consumer of this namespace to send on.
+        Ok(ClaimOutcome::Suspect { .. } | ClaimOutcome::GivenUp { .. }) => {
+            Answer { status: "in_flight", remaining_ms: Some(0), ..answer }
+        }
         Err(error) => Answer { status: "error", token: Some(token), reason: Some(call::reason(error)), ..answer },
     }
 }
@@ -114,11 +117,22 @@ impl Claiming {
     async fn run(self, wait: Duration, mut reply: oneshot::Sender<(Vec<Found>, Instant)>) {
         let (found, sent_at) = self.ask(wait, &mut reply).await;
         self.tell(&found);
-        if let Err((found, _)) = reply.send((found, sent_at))
-            && !self.own_token
-        {
-            self.give_back(&found).await;
-        }
+        // A token that the caller brought may be asked for again, so it is never released for the caller.
+        let given_up = |found: &Found| matches!(found, Ok(ClaimOutcome::GivenUp { .. })) && !self.own_token;
+        let given_up: Vec<Lease> = self.select(&found, given_up);
+        let unheard = reply.send((found, sent_at)).err().map(|(found, _)| found).filter(|_| !self.own_token);
+        let unheard = unheard.map(|found| {
+            self.select(&found, |found| match found {
+                Ok(ClaimOutcome::Claimed { .. }) => true,
+                Ok(_) => false,
+                Err(error) => error.may_have_executed(),
+            })
+        });
+        self.give_back(given_up.into_iter().chain(unheard.unwrap_or_default()).collect()).await;
+    }
+
+    fn select(&self, found: &[Found], which: impl Fn(&Found) -> bool) -> Vec<Lease> {
+        self.leases.iter().zip(found).filter(|(_, found)| which(found)).map(|(lease, _)| *lease).collect()
     }
 
     /// Asks until something is claimed, or everything is answered and none is worth waiting for, or nobody listens.
@@ -194,20 +208,13 @@ impl Claiming {
                 }
                 Ok(ClaimOutcome::Conflict { first }) => state.observer.on_conflict(&record, first),
                 Ok(ClaimOutcome::InFlight { remaining }) => state.observer.on_park(&record, Some(*remaining)),
-                Ok(ClaimOutcome::Suspect { .. }) | Err(_) => {}
+                Ok(ClaimOutcome::Suspect { .. } | ClaimOutcome::GivenUp { .. }) | Err(_) => {}
             }
         }
     }
 
     /// Releases what nobody will handle, as if it had never been claimed.
-    async fn give_back(&self, found: &[Found]) {
-        let held = |found: &Found| match found {
-            Ok(ClaimOutcome::Claimed { .. }) => true,
-            Ok(_) => false,
-            Err(error) => error.may_have_executed(),
-        };
-        let held: Vec<Lease> =
-            self.leases.iter().zip(found).filter(|(_, found)| held(found)).map(|(lease, _)| *lease).collect();
+    async fn give_back(&self, held: Vec<Lease>) {
         if held.is_empty() {
             return;
         }

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use super::DoneCache;
 use crate::id::Fingerprint;
 use crate::store::{
-    Agreement, Answers, Claim, ClaimOutcome, Completion, CompletionOutcome, Lease, LeaseTerms, OpenError, Release,
-    ReleaseOutcome, RenewOutcome, State, Store, StoreHealth,
+    Agreement, Answers, Claim, ClaimOutcome, Completion, CompletionOutcome, GiveUp, GiveUpOutcome, Lease, LeaseTerms,
+    OpenError, Release, ReleaseOutcome, RenewOutcome, State, Store, StoreHealth,
 };
 
 /// A store behind a [`DoneCache`]: a claim of an ID that is known to be done is answered without asking the store.
@@ -113,6 +113,10 @@ impl Store for Cached {
 
     fn renew(&self, leases: Vec<Lease>) -> BoxFuture<'static, Answers<RenewOutcome>> {
         self.store.renew(leases)
+    }
+
+    fn give_up(&self, items: Vec<GiveUp>) -> BoxFuture<'static, Answers<GiveUpOutcome>> {
+        self.store.give_up(items)
     }
 
     fn release(&self, releases: Vec<Release>) -> BoxFuture<'static, Answers<ReleaseOutcome>> {

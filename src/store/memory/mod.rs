@@ -15,8 +15,8 @@ use tokio::time::Instant;
 
 use self::table::Table;
 use super::{
-    Agreement, Answers, Claim, ClaimOutcome, Completion, CompletionOutcome, DoneRecord, Lease, LeaseTerms, OpenError,
-    Release, ReleaseOutcome, RenewOutcome, State, Store, StoreHealth,
+    Agreement, Answers, Claim, ClaimOutcome, Completion, CompletionOutcome, DoneRecord, GiveUp, GiveUpOutcome, Lease,
+    LeaseTerms, OpenError, Release, ReleaseOutcome, RenewOutcome, State, Store, StoreHealth,
 };
 use crate::id::Fingerprint;
 
@@ -126,6 +126,10 @@ impl Store for MemoryStore {
 
     fn renew(&self, leases: Vec<Lease>) -> BoxFuture<'static, Answers<RenewOutcome>> {
         self.each(leases, |table, lease, terms, now| table.renew(*lease, terms, now))
+    }
+
+    fn give_up(&self, items: Vec<GiveUp>) -> BoxFuture<'static, Answers<GiveUpOutcome>> {
+        self.each(items, Table::give_up)
     }
 
     fn release(&self, releases: Vec<Release>) -> BoxFuture<'static, Answers<ReleaseOutcome>> {

@@ -8,15 +8,25 @@ use tokio::time::Instant;
 use super::expiring::Expiring;
 use crate::id::Fingerprint;
 use crate::store::{
-    Claim, ClaimOutcome, CompletionOutcome, DoneRecord, GivenBack, Lease, LeaseTerms, Release, ReleaseOutcome,
-    RenewOutcome, State, Token,
+    Claim, ClaimOutcome, CompletionOutcome, Destination, DoneRecord, GiveUp, GiveUpOutcome, GivenBack, Lease,
+    LeaseTerms, Release, ReleaseOutcome, RenewOutcome, State, Token,
 };
 
-/// What is known of an ID that is not done. Leaves when its deadline, lease and grace, has passed.
-#[derive(Clone, Copy, Debug)]
+/// What is known of an ID that is not done. Leaves when its deadline, lease and grace, has passed; if it is given up,
+/// lease and window.
+#[derive(Clone, Debug)]
 struct Held {
     holder: Holder,
     attempts: u32,
+    given_up: Option<Note>,
+}
+
+/// A note that a record is given up.
+#[derive(Clone, Debug)]
+struct Note {
+    to: Destination,
+    /// Whether the holder made it. Otherwise its claim found it.
+    own: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -56,24 +66,37 @@ impl Table {
                 }
             };
         }
-        let (attempts, suspect) = match self.leases.get(&fingerprint, now).map(|(held, _)| *held) {
+        let mut given_up = None;
+        let (attempts, suspect) = match self.leases.get(&fingerprint, now).map(|(held, _)| held.clone()) {
             // absent → in flight
             None => (0, false),
-            // idle → in flight: the failure is counted already
-            Some(Held { holder: Holder::Nobody, attempts }) => (attempts, false),
             // mine: the answer was lost, so the same answer again
-            Some(Held { holder: Holder::Token { token: holder, suspect, .. }, attempts }) if holder == token => {
+            Some(Held { holder: Holder::Token { token: holder, suspect, .. }, attempts, given_up: note })
+                if holder == token =>
+            {
+                given_up = note;
                 (attempts, suspect)
             }
             Some(Held { holder: Holder::Token { until, .. }, .. }) if now < until => {
                 return ClaimOutcome::InFlight { remaining: until - now };
             }
+            // given up → in flight, given up: no handler starts, so nothing is counted
+            Some(Held { attempts, given_up: Some(note), .. }) => {
+                given_up = Some(Note { own: false, ..note });
+                (attempts, false)
+            }
+            // idle → in flight: the failure is counted already
+            Some(Held { holder: Holder::Nobody, attempts, .. }) => (attempts, false),
             // run out → in flight as a suspect: the claim counts as an attempt
             Some(Held { attempts, .. }) if claim.takes_over => (attempts.saturating_add(1), true),
             Some(Held { attempts, .. }) => return ClaimOutcome::Suspect { attempts },
         };
-        self.hold(fingerprint, token, suspect, attempts, terms, now);
-        ClaimOutcome::Claimed { attempts, suspect }
+        let to = given_up.as_ref().map(|note| note.to.clone());
+        self.hold(fingerprint, token, suspect, attempts, given_up, terms, now);
+        match to {
+            Some(to) => ClaimOutcome::GivenUp { attempts, to },
+            None => ClaimOutcome::Claimed { attempts, suspect },
+        }
     }
 
     pub(super) fn complete(
@@ -93,32 +116,57 @@ impl Table {
 
     pub(super) fn renew(&mut self, lease: Lease, terms: LeaseTerms, now: Instant) -> RenewOutcome {
         match self.held_by(lease, now) {
-            Some((suspect, attempts)) => {
-                self.hold(lease.fingerprint, lease.token, suspect, attempts, terms, now);
+            Some((suspect, attempts, note)) => {
+                self.hold(lease.fingerprint, lease.token, suspect, attempts, note, terms, now);
                 RenewOutcome::Renewed
             }
             None => RenewOutcome::NotHeld,
         }
     }
 
+    pub(super) fn give_up(&mut self, item: &GiveUp, terms: LeaseTerms, now: Instant) -> GiveUpOutcome {
+        let GiveUp { lease, attempts: told, to } = item;
+        let Some((suspect, attempts, note)) = self.held_by(*lease, now) else { return GiveUpOutcome::NotHeld };
+        let note = note.unwrap_or_else(|| Note { to: to.clone(), own: true });
+        let attempts = attempts.saturating_sub(u32::from(suspect)).max(*told);
+        self.hold(lease.fingerprint, lease.token, false, attempts, Some(note), terms, now);
+        GiveUpOutcome::Noted
+    }
+
     pub(super) fn release(&mut self, release: &Release, terms: LeaseTerms, now: Instant) -> ReleaseOutcome {
         let fingerprint = release.lease.fingerprint;
-        let Some((suspect, attempts)) = self.held_by(release.lease, now) else { return ReleaseOutcome::NotHeld };
+        let Some((suspect, attempts, note)) = self.held_by(release.lease, now) else {
+            return ReleaseOutcome::NotHeld;
+        };
         // What the claim found. It is never lowered: an old release may find a lease that a late copy of its claim took
         // anew, from somebody who counted further.
         let found = attempts.saturating_sub(u32::from(suspect));
-        let left = match release.given_back {
+        let counted = match release.given_back {
+            GivenBack::Unstarted => found,
+            GivenBack::Failed { attempts } | GivenBack::GivenUp { attempts } | GivenBack::Retried { attempts, .. } => {
+                attempts.max(found)
+            }
+        };
+        let unstarted = release.given_back == GivenBack::Unstarted;
+        let given_up = note.filter(|note| match release.given_back {
+            GivenBack::Unstarted | GivenBack::GivenUp { .. } => true,
+            GivenBack::Failed { .. } => !note.own,
+            GivenBack::Retried { step: sent, .. } => !matches!(note.to, Destination::Retry { step } if step <= sent),
+        });
+        let left = match given_up {
+            // in flight, given up → given up
+            Some(note) => Some((Holder::Nobody, Some(note), terms.grace.max(terms.window))),
             // in flight as a suspect → run out: the takeover counted a start that did not happen
-            GivenBack::Unstarted if suspect => Some(Held { holder: Holder::RunOut, attempts: found }),
+            None if suspect && unstarted => Some((Holder::RunOut, None, terms.grace)),
             // in flight → absent
-            GivenBack::Unstarted if found == 0 => None,
-            GivenBack::Failed { attempts: 0 } if found == 0 => None,
+            None if counted == 0 => None,
             // in flight → idle
-            GivenBack::Unstarted => Some(Held { holder: Holder::Nobody, attempts: found }),
-            GivenBack::Failed { attempts } => Some(Held { holder: Holder::Nobody, attempts: attempts.max(found) }),
+            None => Some((Holder::Nobody, None, terms.grace)),
         };
         match left {
-            Some(left) => self.leases.insert(fingerprint, left, now + terms.grace),
+            Some((holder, given_up, kept)) => {
+                self.leases.insert(fingerprint, Held { holder, attempts: counted, given_up }, now + kept);
+            }
             None => drop(self.leases.remove(&fingerprint, now)),
         }
         ReleaseOutcome::Released
@@ -128,14 +176,19 @@ impl Table {
         if let Some((record, deadline)) = self.done.get(fingerprint, now) {
             return State::Done { remaining: deadline - now, record: record.clone() };
         }
-        match self.leases.get(fingerprint, now).map(|(held, _)| *held) {
-            None => State::Absent,
-            Some(Held { holder: Holder::Nobody, attempts }) => State::Idle { attempts },
-            Some(Held { holder: Holder::RunOut, attempts }) => State::Expired { attempts },
-            Some(Held { holder: Holder::Token { until, .. }, attempts }) => match until.duration_since(now) {
-                Duration::ZERO => State::Expired { attempts },
-                remaining => State::InFlight { attempts, remaining },
-            },
+        let Some((Held { holder, attempts, given_up }, _)) = self.leases.get(fingerprint, now) else {
+            return State::Absent;
+        };
+        let attempts = *attempts;
+        let remaining = match holder {
+            Holder::Token { until, .. } => until.duration_since(now),
+            Holder::Nobody | Holder::RunOut => Duration::ZERO,
+        };
+        match (holder, given_up) {
+            _ if !remaining.is_zero() => State::InFlight { attempts, remaining },
+            (_, Some(note)) => State::GivenUp { attempts, to: note.to.clone() },
+            (Holder::Nobody, None) => State::Idle { attempts },
+            (Holder::RunOut | Holder::Token { .. }, None) => State::Expired { attempts },
         }
     }
 
@@ -144,28 +197,31 @@ impl Table {
         self.done.remove(fingerprint, now)
     }
 
-    /// Whether the holder is a suspect, and the count, where the token holds the lease.
-    fn held_by(&self, lease: Lease, now: Instant) -> Option<(bool, u32)> {
+    /// Whether the holder is a suspect, the count, and the note, where the token holds the lease.
+    fn held_by(&self, lease: Lease, now: Instant) -> Option<(bool, u32, Option<Note>)> {
         match self.leases.get(&lease.fingerprint, now)?.0 {
-            Held { holder: Holder::Token { token, suspect, .. }, attempts } if *token == lease.token => {
-                Some((*suspect, *attempts))
+            Held { holder: Holder::Token { token, suspect, .. }, attempts, given_up } if *token == lease.token => {
+                Some((*suspect, *attempts, given_up.clone()))
             }
             _ => None,
         }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "each is a part of one entry")]
     fn hold(
         &mut self,
         fingerprint: Fingerprint,
         token: Token,
         suspect: bool,
         attempts: u32,
+        given_up: Option<Note>,
         terms: LeaseTerms,
         now: Instant,
     ) {
         let until = now + terms.lease;
-        let held = Held { holder: Holder::Token { token, suspect, until }, attempts };
-        self.leases.insert(fingerprint, held, until + terms.grace);
+        let kept = if given_up.is_some() { terms.grace.max(terms.window) } else { terms.grace };
+        let held = Held { holder: Holder::Token { token, suspect, until }, attempts, given_up };
+        self.leases.insert(fingerprint, held, until + kept);
     }
 
     /// How many entries are held, over or not.

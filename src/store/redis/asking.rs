@@ -73,10 +73,13 @@ fn in_lease(lease: &[Value]) -> Option<State> {
         Value::Nil => State::Absent,
         Value::BulkString(lease) => match Holding::read(lease) {
             None => State::Unreadable,
-            Some(Holding { idle: true, attempts, .. }) => State::Idle { attempts },
-            Some(Holding { attempts, grace, .. }) => match time_left(left)?.saturating_sub(grace) {
-                Duration::ZERO => State::Expired { attempts },
-                remaining => State::InFlight { attempts, remaining },
+            Some(Holding { idle: true, attempts, given_up: None, .. }) => State::Idle { attempts },
+            Some(Holding { idle: true, attempts, given_up: Some(to), .. }) => State::GivenUp { attempts, to },
+            Some(Holding { attempts, grace, given_up, .. }) => match (time_left(left)?.saturating_sub(grace), given_up)
+            {
+                (Duration::ZERO, Some(to)) => State::GivenUp { attempts, to },
+                (Duration::ZERO, None) => State::Expired { attempts },
+                (remaining, _) => State::InFlight { attempts, remaining },
             },
         },
         _ => return None,

@@ -212,7 +212,9 @@ async fn verify(
     answers: &mut Answers<ClaimOutcome>,
     give_back: &mut GiveBack,
 ) {
-    let claimed = |answer: &Result<ClaimOutcome, StoreError>| matches!(answer, Ok(ClaimOutcome::Claimed { .. }));
+    let claimed = |answer: &Result<ClaimOutcome, StoreError>| {
+        matches!(answer, Ok(ClaimOutcome::Claimed { .. } | ClaimOutcome::GivenUp { .. }))
+    };
     let mut unsure: Vec<usize> = (0..answers.len()).filter(|i| claimed(&answers[*i])).collect();
     let mut failed = None;
     for _ in 0..LOOK_AGAIN {
@@ -290,6 +292,14 @@ impl Inner {
                 2 => ClaimOutcome::InFlight { remaining: Duration::from_millis(u64::try_from(number(1)?).ok()?) },
                 3 => ClaimOutcome::Suspect { attempts: attempts()? },
                 4 => self.unreadable(number(1)),
+                5 => {
+                    let Value::BulkString(to) = parts.get(2)? else { return None };
+                    match value::read_destination(to) {
+                        Some(to) => ClaimOutcome::GivenUp { attempts: attempts()?, to },
+                        // A note that cannot be read stands for one that a later version wrote. The lease ends by itself.
+                        None => self.unreadable(None),
+                    }
+                }
                 _ => return None,
             })
         })

@@ -63,8 +63,8 @@ pub use self::probe::Probe;
 use self::runs::Runs;
 use self::slices::{Expiries, Reader};
 use super::{
-    Agreement, Answers, Claim, ClaimOutcome, Completion, CompletionOutcome, Lease, LeaseTerms, OpenError, Release,
-    ReleaseOutcome, RenewOutcome, State, Store, StoreHealth,
+    Agreement, Answers, Claim, ClaimOutcome, Completion, CompletionOutcome, GiveUp, GiveUpOutcome, Lease, LeaseTerms,
+    OpenError, Release, ReleaseOutcome, RenewOutcome, State, Store, StoreHealth,
 };
 use crate::id::{Fingerprint, Namespace};
 
@@ -230,6 +230,10 @@ impl Store for RedisStore {
 
     fn release(&self, releases: Vec<Release>) -> BoxFuture<'static, Answers<ReleaseOutcome>> {
         self.in_chunks(releases, holding::release)
+    }
+
+    fn give_up(&self, items: Vec<GiveUp>) -> BoxFuture<'static, Answers<GiveUpOutcome>> {
+        self.in_chunks(items, holding::give_up)
     }
 
     fn inspect(&self, ids: Vec<Fingerprint>) -> BoxFuture<'static, Answers<State>> {

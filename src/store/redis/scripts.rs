@@ -84,10 +84,25 @@ if not held then
 end
 local left = redis.call('PTTL', KEYS[1])
 local state = string.sub(held, 2, 2)
-if string.sub(held, 1, 1) ~= '1' or #held < 30 or not (state == 'f' or state == 's' or state == 'i') then
+if string.sub(held, 1, 1) ~= '1' or #held < 30 or not string.find('fsighu', state, 1, true) then
   return {4, left}
 end
 local attempts, grace = struct.unpack('>I4I8', held, 19)
+if state == 'g' or state == 'h' or state == 'u' then
+  -- Given up: no handler starts, so whoever comes may take it once the lease ran out, and nothing is counted.
+  local holds = string.format('%.0f', ARGV[3] - struct.unpack('>I8', ARGV[2], 23) + grace)
+  if state ~= 'u' and string.sub(held, 3, 18) == ARGV[1] then
+    redis.call('PEXPIRE', KEYS[1], holds)
+    return {5, attempts, string.sub(held, 31)}
+  end
+  if left < 0 then
+    redis.call('PEXPIRE', KEYS[1], holds)
+    left = tonumber(holds)
+  end
+  if state ~= 'u' and left > grace then return {2, left - grace} end
+  redis.call('SET', KEYS[1], '1h' .. ARGV[1] .. string.sub(held, 19), 'PX', holds)
+  return {5, attempts, string.sub(held, 31)}
+end
 local function take(state, attempts)
   local value = '1' .. state .. ARGV[1] .. struct.pack('>I4', attempts) .. string.sub(ARGV[2], 23)
   redis.call('SET', KEYS[1], value, 'PX', ARGV[3])
@@ -122,7 +137,7 @@ return {1, attempts, 1}"
 /// refuses only the taking.
 ///
 /// Answers a number and what belongs to it: 0 done, its value · 1 claimed, attempts, 1 where suspect · 2 in flight, ms left ·
-/// 3 run out, attempts · 4 unreadable, ms left.
+/// 3 run out, attempts · 4 unreadable, ms left · 5 claimed and given up, attempts, where the copy goes.
 pub(super) static CLAIM_EXACT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         "local done = redis.call('GET', KEYS[2])
@@ -154,62 +169,99 @@ return redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2])",
     )
 });
 
-/// `KEYS` lease · `ARGV` token, lease + grace in ms. Answers 1 where the token holds the lease.
-pub(super) static RENEW: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
+/// How a script on a lease begins: it returns 0 unless the token, its first argument, holds the lease.
+macro_rules! held {
+    () => {
         "#!lua flags=allow-oom
 local held = redis.call('GET', KEYS[1])
-if not held or string.sub(held, 1, 1) ~= '1' or string.sub(held, 2, 2) == 'i'
-  or string.sub(held, 3, 18) ~= ARGV[1] then return 0 end
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
-return 1",
-    )
+if not held or string.sub(held, 1, 1) ~= '1' or string.sub(held, 3, 18) ~= ARGV[1] then return 0 end
+local state = string.sub(held, 2, 2)
+if not string.find('fsgh', state, 1, true) then return 0 end
+local found, grace = struct.unpack('>I4I8', held, 19)
+if state == 's' then found = math.max(found - 1, 0) end
+"
+    };
+}
+
+/// `KEYS` lease · `ARGV` token, lease in ms. Answers 1 where the token holds the lease.
+pub(super) static RENEW: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        held!(),
+        "redis.call('PEXPIRE', KEYS[1], string.format('%.0f', ARGV[2] + grace))
+return 1"
+    ))
 });
 
-/// What a release does with a lease that it may release: `held` is its value.
-macro_rules! release_held {
-    () => {
-        "local attempts, found = tonumber(ARGV[2]), struct.unpack('>I4', held, 19)
-local suspect = string.sub(held, 2, 2) == 's'
-if suspect then found = math.max(found - 1, 0) end
-if suspect and not attempts then
-  local ran_out = '1s' .. string.rep('\\0', 16) .. struct.pack('>I4I8', found, tonumber(ARGV[3]))
-  redis.call('SET', KEYS[1], ran_out .. string.sub(held, 31), 'PX', ARGV[3])
+/// `KEYS` lease · `ARGV` token, lease in ms, attempts, where the copy goes, how long the note is kept in ms. Answers 1
+/// where the token holds the lease.
+///
+/// A note that is there stays as it is: it is this very one, or the claim found it.
+pub(super) static GIVE_UP: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        held!(),
+        "if state == 'g' or state == 'h' then
+  redis.call('PEXPIRE', KEYS[1], string.format('%.0f', ARGV[2] + grace))
   return 1
 end
-attempts = math.max(attempts or 0, found)
+local count = math.max(found, tonumber(ARGV[3]))
+local head = '1g' .. ARGV[1] .. struct.pack('>I4I8', count, tonumber(ARGV[5]))
+redis.call('SET', KEYS[1], head .. ARGV[4] .. string.sub(held, 31), 'PX', string.format('%.0f', ARGV[2] + ARGV[5]))
+return 1"
+    ))
+});
+
+/// What a release does with a lease that it may release.
+macro_rules! release_held {
+    () => {
+        "local what, nobody = ARGV[2], string.rep('\\0', 16)
+if state == 's' and what == 'unstarted' then
+  local ran_out = '1s' .. nobody .. struct.pack('>I4I8', found, tonumber(ARGV[4]))
+  redis.call('SET', KEYS[1], ran_out .. string.sub(held, 31), 'PX', ARGV[4])
+  return 1
+end
+local attempts = math.max(tonumber(ARGV[3]), found)
+if state == 'g' or state == 'h' then
+  local kept = what ~= 'failed' or state == 'h'
+  if what == 'retried' then
+    kept = string.sub(held, 33, 33) ~= 'r' or struct.unpack('>I4', held, 34) > tonumber(ARGV[5])
+  end
+  if kept then
+    local given_up = '1u' .. nobody .. struct.pack('>I4', attempts) .. string.sub(held, 23)
+    redis.call('SET', KEYS[1], given_up, 'PX', string.format('%.0f', grace))
+    return 1
+  end
+  held = string.sub(held, 1, 30) .. string.sub(held, 33 + struct.unpack('>I2', held, 31))
+end
 if attempts == 0 then
   redis.call('DEL', KEYS[1])
 else
-  local idle = '1i' .. string.rep('\\0', 16) .. struct.pack('>I4', attempts) .. string.sub(held, 23)
-  redis.call('SET', KEYS[1], idle, 'PX', ARGV[3])
+  local idle = '1i' .. nobody .. struct.pack('>I4I8', attempts, tonumber(ARGV[4])) .. string.sub(held, 31)
+  redis.call('SET', KEYS[1], idle, 'PX', ARGV[4])
 end
 return 1"
     };
 }
 
-/// `KEYS` lease · `ARGV` token, attempts or `unstarted`, grace in ms. Answers 1 where the token held the lease.
+/// `KEYS` lease · `ARGV` token, `unstarted`, `failed`, `given up` or `retried`, attempts, grace in ms, number of the retry
+/// topic. Answers 1 where the token held the lease.
 ///
 /// Unstarted, the lease itself tells what its claim found. After a takeover that was a lease that had run out: it is
 /// written again under a token that nobody has, with no more time to live than the grace beside it. A count is never
-/// lowered: an old release may find a lease that a late copy of its claim took anew, from somebody who counted further.
-pub(super) static RELEASE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(concat!(
-        "#!lua flags=allow-oom
-local held = redis.call('GET', KEYS[1])
-if not held or string.sub(held, 1, 1) ~= '1' or string.sub(held, 2, 2) == 'i'
-  or string.sub(held, 3, 18) ~= ARGV[1] then return 0 end
-",
-        release_held!()
-    ))
-});
+/// lowered: an old release may find a lease that a late copy of its claim took anew, from an owner that counted further.
+/// For the same reason it takes away only the note that it means: one that its own token made, or one about a retry topic
+/// that has the copy.
+pub(super) static RELEASE: LazyLock<Script> = LazyLock::new(|| Script::new(concat!(held!(), release_held!())));
 
 /// A planted bug: [`RELEASE`] without its comparison of tokens.
 pub(super) static RELEASE_ANY: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         "#!lua flags=allow-oom
 local held = redis.call('GET', KEYS[1])
-if not held or string.sub(held, 2, 2) == 'i' then return 0 end
+if not held then return 0 end
+local state = string.sub(held, 2, 2)
+if not string.find('fsgh', state, 1, true) then return 0 end
+local found, grace = struct.unpack('>I4I8', held, 19)
+if state == 's' then found = math.max(found - 1, 0) end
 ",
         release_held!()
     ))

@@ -5,10 +5,11 @@
 //! | bytes | what |
 //! |---|---|
 //! | 1 | version, `1` |
-//! | 1 | state: `f` in flight, `s` in flight as a suspect, `i` idle |
+//! | 1 | state: `f` in flight, `s` in flight as a suspect, `i` idle; given up: `g` in flight with who gave it up, `h` with a later owner, `u` idle |
 //! | 16 | token; zeros where idle, and where a takeover was given back unstarted: run out for whoever comes next |
 //! | 4 | attempts |
-//! | 8 | grace in milliseconds: the part of the time to live in which the lease can be taken over |
+//! | 8 | grace in milliseconds: the part of the time to live in which the lease can be taken over. Given up: the window |
+//! | 2 + n | given up only: where the copy goes, counted: `d` and the reason, or `r` and the number of the retry topic (4) |
 //! | 12 + n | origin: partition (4), offset (8), topic |
 //!
 //! The grace stands in the value, so that workers whose terms differ (during a change of settings) agree on when a
@@ -31,7 +32,7 @@ use std::time::Duration;
 use super::layout::VERSION;
 use crate::id::Identity;
 use crate::record::{Origin, TopicPartition};
-use crate::store::{DoneRecord, MessageDetails, PayloadHash, Token};
+use crate::store::{Destination, DoneRecord, MessageDetails, PayloadHash, Token};
 
 /// In flight; its attempt is not counted before it fails.
 pub(super) const IN_FLIGHT: u8 = b'f';
@@ -40,15 +41,26 @@ pub(super) const SUSPECT: u8 = b's';
 /// Given back after a failed attempt.
 pub(super) const IDLE: u8 = b'i';
 
-/// The bytes before the origin.
+/// Given up by its holder.
+const GIVEN_UP: u8 = b'g';
+/// Held by a later owner than the one that gave it up.
+const FOUND_GIVEN_UP: u8 = b'h';
+/// Given up, and held by none.
+const IDLE_GIVEN_UP: u8 = b'u';
+
+/// The bytes before the origin, or before where the copy goes.
 const HEAD: usize = 30;
 
+/// The longest reason that is kept of a dead letter, in bytes.
+const LONGEST_REASON: usize = 500;
+
 /// What a lease says of its holder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Holding {
     pub(super) idle: bool,
     pub(super) attempts: u32,
     pub(super) grace: Duration,
+    pub(super) given_up: Option<Destination>,
 }
 
 impl Holding {
@@ -56,12 +68,46 @@ impl Holding {
     pub(super) fn read(value: &[u8]) -> Option<Self> {
         let head = value.first_chunk::<HEAD>()?;
         let state = head[1];
-        if head[0] != VERSION || !matches!(state, IN_FLIGHT | SUSPECT | IDLE) {
+        if head[0] != VERSION {
             return None;
         }
+        let given_up = match state {
+            IN_FLIGHT | SUSPECT | IDLE => None,
+            GIVEN_UP | FOUND_GIVEN_UP | IDLE_GIVEN_UP => Some(read_destination(&value[HEAD..])?),
+            _ => return None,
+        };
         let attempts = u32::from_be_bytes(*head[18..].first_chunk()?);
-        let grace = u64::from_be_bytes(*head[22..].first_chunk()?);
-        Some(Self { idle: state == IDLE, attempts, grace: Duration::from_millis(grace) })
+        let grace = Duration::from_millis(u64::from_be_bytes(*head[22..].first_chunk()?));
+        Some(Self { idle: matches!(state, IDLE | IDLE_GIVEN_UP), attempts, grace, given_up })
+    }
+}
+
+/// Where the copy of a given-up record goes, counted.
+pub(super) fn destination(to: &Destination) -> Vec<u8> {
+    let mut text = match to {
+        Destination::DeadLetter { reason } => {
+            let mut end = reason.len().min(LONGEST_REASON);
+            while !reason.is_char_boundary(end) {
+                end -= 1;
+            }
+            [b"d", &reason.as_bytes()[..end]].concat()
+        }
+        Destination::Retry { step } => [&b"r"[..], &step.to_be_bytes()].concat(),
+    };
+    // Never longer than the longest reason and its kind.
+    let length = u16::try_from(text.len()).unwrap_or(u16::MAX);
+    text.splice(0..0, length.to_be_bytes());
+    text
+}
+
+/// Reads where a copy goes; what follows it is left alone.
+pub(super) fn read_destination(value: &[u8]) -> Option<Destination> {
+    let (length, rest) = value.split_first_chunk()?;
+    let (kind, rest) = rest.get(..usize::from(u16::from_be_bytes(*length)))?.split_first()?;
+    match kind {
+        b'd' => Some(Destination::DeadLetter { reason: std::str::from_utf8(rest).ok()?.into() }),
+        b'r' => Some(Destination::Retry { step: u32::from_be_bytes(rest.try_into().ok()?) }),
+        _ => None,
     }
 }
 
@@ -130,7 +176,7 @@ mod tests {
     fn a_lease_reads_as_it_was_written() {
         let origin = Origin { partition: TopicPartition::new("orders", 7), offset: 42 };
         let value = lease(&Token::from_bytes([9; 16]), 600_000, &origin);
-        let holding = Holding { idle: false, attempts: 0, grace: Duration::from_secs(600) };
+        let holding = Holding { idle: false, attempts: 0, grace: Duration::from_secs(600), given_up: None };
         assert_eq!(Holding::read(&value), Some(holding));
         assert_eq!(value[..2], *b"1f");
         assert_eq!(value[2..18], [9; 16]);

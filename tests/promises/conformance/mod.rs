@@ -9,6 +9,7 @@ pub mod batches;
 pub mod claims;
 pub mod details;
 pub mod done;
+pub mod given_up;
 pub mod leases;
 
 use std::sync::Arc;
@@ -210,6 +211,18 @@ macro_rules! conformance {
                     release_reaches_a_lease_that_ran_out
                     a_claim_that_executes_after_its_release_is_a_ghost
                     workers_with_other_terms_agree_when_a_lease_runs_out
+                ]
+                given_up: [
+                    a_store_without_notes_answers_unsupported_for_each
+                    given_up_is_in_flight_until_the_lease_runs_out
+                    given_up_is_found_by_whoever_takes_it_over
+                    renewal_of_a_given_up_lease_holds_for_a_whole_term
+                    only_the_holder_gives_up
+                    to_give_up_again_changes_nothing
+                    a_release_takes_away_only_the_note_that_it_means
+                    a_suspect_is_given_up_with_its_count
+                    completion_ends_the_note
+                    the_note_outlasts_the_grace
                 ]
                 done: [
                     completed_is_done

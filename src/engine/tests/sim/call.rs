@@ -29,6 +29,7 @@ pub(super) enum Ask {
     Claim { work: WorkId, takes_over: bool, sent_at: Duration },
     Complete { work: WorkId, held_for: Duration },
     Renew { work: WorkId, sent_at: Duration },
+    GiveUp { work: WorkId, attempts: u32, sent_at: Duration },
     Release(GivenBack),
 }
 
@@ -49,7 +50,7 @@ pub(super) enum Leg {
     AddByScript,
     /// Ask where others wrote since the claim, after the script.
     Beside,
-    /// Renewals and releases.
+    /// Renewals, notes and releases.
     Script,
 }
 
@@ -93,6 +94,7 @@ pub(super) enum Answer {
     Added(bool),
     Renewed(crate::store::RenewOutcome),
     Released(crate::store::ReleaseOutcome),
+    GaveUp(crate::store::GiveUpOutcome),
 }
 
 impl Call {
@@ -131,6 +133,7 @@ impl Call {
             Ask::Claim { work, sent_at, .. } => Event::Claimed { work, token, sent_at, result: Err(error) },
             Ask::Complete { work, .. } => Event::Completed { work, result: Err(error) },
             Ask::Renew { work, sent_at } => Event::Renewed { work, token, sent_at, result: Err(error) },
+            Ask::GiveUp { work, sent_at, .. } => Event::GaveUp { work, token, sent_at, result: Err(error) },
             Ask::Release(_) => Event::Released { token, result: Err(error) },
         }
     }

@@ -10,6 +10,12 @@ use crate::observe::Outcome;
 use crate::record::Offset;
 use crate::store::{Claim, Token};
 
+/// The attempts in doubt of records that are over.
+fn over_of(worker: &Worker) -> Vec<WorkId> {
+    let pending = |work: &WorkId| worker.engine.releases.values().any(|release| release.work == *work);
+    worker.doubts.keys().filter(|work| !worker.engine.knows(**work) && !pending(work)).copied().collect()
+}
+
 impl World {
     /// Whether a record's effect happened, or a copy of it was delivered, by the effects and copies themselves.
     fn has_effect(&self, partition: usize, index: usize) -> bool {
@@ -254,6 +260,16 @@ impl World {
             let (counted, real) = (worker.engine.exposed(), worker.runs.len());
             return self.fail(format!("I3: w{who} counts {counted} exposed, {real} are"));
         }
+        for work in over_of(worker) {
+            let Some(doubt) = self.workers[who].doubts.remove(&work) else { continue };
+            if doubt.reported {
+                self.counts.reached(Sometimes::Doubted);
+            } else if !doubt.excused {
+                let id = doubt.id;
+                return self.fail(format!("I3: w{who} hides that the effect of {id} may have been repeated"));
+            }
+        }
+        let worker = &self.workers[who];
         let kept = |work: &Work| work.stage == work::Stage::Held && work.hold.is_some();
         if worker.paused_until.is_some() && worker.engine.works.iter().any(|(_, work)| kept(work)) {
             return self.fail(format!("I11: w{who} is paused, and keeps what it claimed ahead"));
@@ -288,7 +304,7 @@ impl World {
                 return self.fail(format!("I1: LOST: {lost} of {partition}"));
             }
         }
-        let silent = |(_, fate): &(usize, &Fate)| fate.effects > 1 && fate.crashes + fate.overruns + fate.losses == 0;
+        let silent = |(_, fate): &(usize, &Fate)| !fate.is_explained();
         let silent = self.facts.fates().enumerate().find(silent).map(|(id, fate)| (id, format!("{fate:?}")));
         if let Some((id, fate)) = silent {
             self.fail(format!("I3: the effect of {id} was repeated: {fate}"));

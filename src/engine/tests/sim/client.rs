@@ -39,7 +39,7 @@ impl World {
             Ask::Claim { .. } if self.plan.looks_first || self.planted(StoreBug::DoneBeforeLease) => Leg::Before,
             Ask::Claim { .. } => Leg::Lease,
             Ask::Complete { .. } => Leg::Add,
-            Ask::Renew { .. } | Ask::Release(_) => Leg::Script,
+            Ask::Renew { .. } | Ask::GiveUp { .. } | Ask::Release(_) => Leg::Script,
         };
         let mut call = Call::new(from, id, token, ask, leg);
         match ask {
@@ -58,7 +58,7 @@ impl World {
                     self.after(there, Ev::Delete { id });
                 }
             }
-            Ask::Renew { .. } | Ask::Release(_) => {}
+            Ask::Renew { .. } | Ask::GiveUp { .. } | Ask::Release(_) => {}
         }
         self.send(call);
     }
@@ -126,6 +126,10 @@ impl World {
                 let outcome = self.server.claim(id, token, takes_over, looked_up, now);
                 match &outcome {
                     ClaimOutcome::Claimed { suspect, .. } => self.holds(call, *suspect, before),
+                    ClaimOutcome::GivenUp { .. } => {
+                        self.counts.reached(Sometimes::FoundGivenUp);
+                        self.holds(call, true, before);
+                    }
                     ClaimOutcome::InFlight { .. } => self.refused(call.from, id, before),
                     ClaimOutcome::Done { .. } => self.counts.reached(Sometimes::RarePathFoundDone),
                     _ => {}
@@ -185,6 +189,15 @@ impl World {
                 }
                 call.event = Some(Answer::Renewed(outcome));
             }
+            Ask::GiveUp { attempts, .. } => {
+                self.check_note(call.from, id, token, attempts);
+                let outcome = self.server.give_up(id, token, attempts, now);
+                match outcome {
+                    crate::store::GiveUpOutcome::Noted => self.valid(token),
+                    _ => self.counts.reached(Sometimes::NoteNotHeld),
+                }
+                call.event = Some(Answer::GaveUp(outcome));
+            }
             Ask::Release(given_back) => {
                 self.check_release(call.from, id, token, given_back);
                 let outcome = self.server.release(id, token, given_back, now);
@@ -219,7 +232,7 @@ impl World {
                 self.deliver(call.from, event);
             }
             Leg::Lease if call.taken == Some(false) => self.go_on(call, Leg::Rare),
-            Leg::Rare if !matches!(call.told, Some(ClaimOutcome::Claimed { .. })) => {
+            Leg::Rare if !call.told.as_ref().is_some_and(holds) => {
                 let told = call.told.clone().unwrap_or_else(done);
                 self.finish_claim(call, told);
             }
@@ -262,8 +275,8 @@ impl World {
 
     fn finish_claim(&mut self, call: Call, outcome: ClaimOutcome) {
         let Ask::Claim { work, sent_at, .. } = call.ask else { return };
-        let holds = call.taken == Some(true) || matches!(call.told, Some(ClaimOutcome::Claimed { .. }));
-        if holds && !matches!(outcome, ClaimOutcome::Claimed { .. }) {
+        let taken = call.taken == Some(true) || call.told.as_ref().is_some_and(holds);
+        if taken && !holds(&outcome) {
             let there = self.within(self.plan.latency);
             self.after(there, Ev::GiveBack { id: call.id, token: call.token });
         }
@@ -289,6 +302,9 @@ impl World {
             (Ask::Renew { work, sent_at }, Some(Answer::Renewed(outcome))) => {
                 Event::Renewed { work, token, sent_at, result: Ok(outcome) }
             }
+            (Ask::GiveUp { work, sent_at, .. }, Some(Answer::GaveUp(outcome))) => {
+                Event::GaveUp { work, token, sent_at, result: Ok(outcome) }
+            }
             (Ask::Release(_), Some(Answer::Released(outcome))) => Event::Released { token, result: Ok(outcome) },
             _ => unreachable!("a leg without its answer"),
         };
@@ -301,6 +317,11 @@ impl World {
         call.apart = (call.is_claim() || call.leg == Leg::Add) && self.rng.random_ratio(1, 6);
         self.calls.insert(call)
     }
+}
+
+/// Whether the lease is held after such an answer.
+pub(super) fn holds(outcome: &ClaimOutcome) -> bool {
+    matches!(outcome, ClaimOutcome::Claimed { .. } | ClaimOutcome::GivenUp { .. })
 }
 
 fn done() -> ClaimOutcome {

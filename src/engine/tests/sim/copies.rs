@@ -19,6 +19,12 @@ impl World {
         let Destination::DeadLetter { reason } = to else {
             return self.fail(format!("w{who} sends a copy to a retry topic, and there is none"));
         };
+        if let What::Id(id) = self.plan.log[partition][index].what
+            && matches!(self.conduct[usize::from(id)], super::plan::Conduct::Mended(0))
+            && self.facts.of(id).copies > 0
+        {
+            self.counts.reached(Sometimes::LeftThoughMended);
+        }
         if reason.contains("and more") {
             self.counts.reached(Sometimes::Condemned);
         }
@@ -52,6 +58,12 @@ impl World {
             What::Id(id) => {
                 let fate = self.facts.fate(id);
                 fate.copies += 1;
+                if !fate.is_explained() {
+                    let fate = format!("{fate:?}");
+                    return self.fail(format!(
+                        "I3: {id} was handled and is dead-lettered, without a fault that explains it: {fate}"
+                    ));
+                }
                 if !fate.are_copies_explained() {
                     let fate = format!("{fate:?}");
                     return self
@@ -70,7 +82,7 @@ impl World {
     pub(super) fn copy_answered(&mut self, who: usize, work: WorkId, delivered: bool) {
         let Some(Copy { what, partition, index, assignment }) = self.workers[who].copies.remove(&work) else { return };
         self.counts.reached(if delivered { Sometimes::DeadLettered } else { Sometimes::DeliveryFailed });
-        if delivered && matches!(what, What::Id(_)) {
+        if delivered && matches!(what, What::Id(_)) && self.workers[who].engine.knows(work) {
             let run = Run {
                 what,
                 partition,

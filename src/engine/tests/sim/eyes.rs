@@ -14,6 +14,7 @@ pub(super) enum Seen {
     Duplicate(i32, Offset),
     Park(i32, Offset),
     Complete(Verdict),
+    PossibleRepeat(i32, Offset),
     Settle(i32, Offset, Outcome),
     Stop(i32, Offset, String),
 }
@@ -43,6 +44,9 @@ impl Observer for Eyes {
     }
     fn on_complete(&self, _: &Record, verdict: Verdict) {
         self.see(Seen::Complete(verdict));
+    }
+    fn on_possible_repeat(&self, record: &Record, _: Option<&Origin>) {
+        self.see(Seen::PossibleRepeat(record.partition().partition(), record.offset()));
     }
     fn on_settle(&self, record: &Record, outcome: Outcome, _: Duration) {
         self.see(Seen::Settle(record.partition().partition(), record.offset(), outcome));

@@ -41,9 +41,19 @@ pub(super) enum Sometimes {
     LaneInOneCall,
     /// An operator paused a worker whose handlers ran, and that had claimed ahead.
     Paused,
+    /// A claim found its record given up by another owner.
+    FoundGivenUp,
+    /// A record was to be given up and its lease was lost.
+    NoteNotHeld,
+    /// A record that was given up would be handled well now.
+    LeftThoughMended,
+    /// An attempt had its effect and did not say so, and another had the ID afterwards.
+    Doubted,
+    /// The time of a drain was over while something was held that does not run.
+    LetGo,
 }
 
-pub(super) const SOMETIMES: [Sometimes; 25] = {
+pub(super) const SOMETIMES: [Sometimes; 30] = {
     use Sometimes::*;
     [
         TakeoverAfterExpiry,
@@ -71,6 +81,11 @@ pub(super) const SOMETIMES: [Sometimes; 25] = {
         DeliveryFailed,
         LaneInOneCall,
         Paused,
+        FoundGivenUp,
+        NoteNotHeld,
+        LeftThoughMended,
+        Doubted,
+        LetGo,
     ]
 };
 
@@ -109,6 +124,8 @@ pub(super) struct Fate {
     pub(super) crashes: usize,
     /// Effects of handlers whose lease was taken over while they ran.
     pub(super) overruns: usize,
+    /// Effects of attempts that did not say so, as those that are too slow.
+    pub(super) unsaid: usize,
     /// Losses of the store while it knew the ID.
     pub(super) losses: usize,
     /// Whether it was ever recorded as done.
@@ -120,9 +137,10 @@ pub(super) struct Fate {
 }
 
 impl Fate {
-    /// Whether every effect beyond the first has a fault that explains it.
+    /// Whether every effect beyond the first has a fault that explains it. A dead letter counts as one, since its replay
+    /// would have the effect.
     pub(super) fn is_explained(&self) -> bool {
-        self.effects <= 1 + self.crashes + self.overruns + self.losses
+        self.effects + usize::from(self.copies > 0) <= 1 + self.crashes + self.overruns + self.unsaid + self.losses
     }
 
     /// The same of its copies.

@@ -9,7 +9,7 @@ use super::super::super::{Event, HandlerFailure, Start, WorkId};
 use super::facts::Sometimes;
 use super::plan::{Conduct, LEASE, What};
 use super::store::Id;
-use super::worker::Run;
+use super::worker::{Doubt, Run};
 use super::world::{Ev, World};
 use crate::observe::FailureKind;
 
@@ -86,17 +86,19 @@ impl World {
             Conduct::Unavailable(left) if left > 0 => (before, Some(Err(FailureKind::Unavailable))),
             Conduct::AlwaysFails => (before, Some(Err(FailureKind::Retryable))),
             Conduct::Fatal => (before, Some(Err(FailureKind::Fatal))),
+            Conduct::Mended(left) if left > 0 => (before, Some(Err(FailureKind::Fatal))),
             Conduct::Poison => {
                 self.after(before, Ev::Die { at, work, run });
                 (before, None)
             }
             _ => {
-                if conduct == Conduct::Slow {
+                if matches!(conduct, Conduct::Slow | Conduct::TooSlow(1..)) {
                     before = begins + self.within(5 * LEASE / 2);
                 }
                 let after = self.within(self.plan.handling / 4);
                 self.after(before, Ev::Effect { at, work, run });
-                (before + after, Some(Ok(())))
+                let too_slow = matches!(conduct, Conduct::TooSlow(1..));
+                (before + after, Some(if too_slow { Err(FailureKind::TimedOut) } else { Ok(()) }))
             }
         }
     }
@@ -155,10 +157,17 @@ impl World {
             return;
         }
         let Some(run) = self.workers[at].runs.get_mut(&work) else { return };
-        if run.effect && result.is_err() {
+        if run.effect && result.is_err_and(|kind| kind != FailureKind::TimedOut) {
             // It was told of its lost lease too late to leave its effect undone.
             return;
         }
+        if let (true, Err(_), What::Id(id)) = (run.effect, result, run.what) {
+            let place = (run.partition as i32, self.plan.log[run.partition][run.index].offset);
+            let doubt = Doubt { id, place, reported: false, excused: false };
+            self.facts.fate(id).unsaid += 1;
+            self.workers[at].doubts.insert(work, doubt);
+        }
+        let Some(run) = self.workers[at].runs.get_mut(&work) else { return };
         run.ended = true;
         let (what, call) = (run.what, run.call);
         if let Some(left) = self.workers[at].calls.get_mut(&call) {
@@ -169,7 +178,9 @@ impl World {
         }
         if let (What::Id(id), Err(_)) = (what, result) {
             match &mut self.conduct[usize::from(id)] {
-                Conduct::Fails(left) | Conduct::Unavailable(left) => *left = left.saturating_sub(1),
+                Conduct::Fails(left) | Conduct::Unavailable(left) | Conduct::TooSlow(left) | Conduct::Mended(left) => {
+                    *left = left.saturating_sub(1);
+                }
                 _ => {}
             }
         }

@@ -49,6 +49,10 @@ pub(super) enum Conduct {
     Unavailable(u32),
     AlwaysFails,
     Fatal,
+    /// Has its effect and is too slow to say so, that often, then succeeds.
+    TooSlow(u32),
+    /// Fails for good that often, until it is mended, then succeeds.
+    Mended(u32),
     /// Takes its process down.
     Poison,
 }
@@ -56,7 +60,7 @@ pub(super) enum Conduct {
 impl Conduct {
     /// Whether it is given up: by a dead letter, or by a stop of its partition where there is no topic for one.
     pub(super) fn is_given_up(self) -> bool {
-        matches!(self, Self::AlwaysFails | Self::Fatal | Self::Poison)
+        matches!(self, Self::AlwaysFails | Self::Fatal | Self::Mended(_) | Self::Poison)
     }
 }
 
@@ -158,6 +162,10 @@ impl Plan {
             commit_records: *[1, 3, 1000].choose(rng).expect("some"),
             ..EngineConfig::default()
         };
+        if !config.dead_letter {
+            // Its partition would stop for good.
+            conduct.iter_mut().filter(|it| matches!(it, Conduct::Mended(_))).for_each(|it| *it = Conduct::Good);
+        }
         Self {
             log,
             conduct,
@@ -189,12 +197,14 @@ fn draw_order(rng: &mut StdRng) -> Order {
 
 fn draw_conduct(rng: &mut StdRng) -> Conduct {
     match rng.random_range(0..100) {
-        0..76 => Conduct::Good,
+        0..74 => Conduct::Good,
+        74..76 => Conduct::TooSlow(1),
         76..84 => Conduct::Slow,
         84..90 => Conduct::Fails(rng.random_range(1..=2)),
         90..96 => Conduct::Unavailable(rng.random_range(1..=4)),
         96 => Conduct::AlwaysFails,
         97 => Conduct::Fatal,
+        98 => Conduct::Mended(1),
         _ => Conduct::Good,
     }
 }

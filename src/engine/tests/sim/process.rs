@@ -3,7 +3,7 @@
 use rand::Rng;
 use rand::seq::IndexedRandom;
 
-use super::super::super::{Arrival, Event, Identified};
+use super::super::super::{Arrival, Event, Identified, Work};
 use super::facts::Sometimes;
 use super::plan::{Fault, HEAL, MS, What};
 use super::slices::BOUND;
@@ -188,6 +188,13 @@ impl World {
             || worker.is_releasing(self.now, |_| true);
         if !over && busy {
             self.fail(format!("I8: w{who} finished although something was under way"));
+        }
+        let worker = &self.workers[who];
+        let keeps = |work: &&Work| work.fingerprint.is_some() && (work.hold.is_some() || work.is_claimed_ahead());
+        let kept = worker.engine.works.iter().map(|(_, work)| work).filter(|work| !work.is_exposed()).find(keeps);
+        if let Some(work) = kept {
+            let what = format!("{} in {:?}", work.record.origin(), work.stage);
+            return self.fail(format!("I8: w{who} ends and keeps its claim of {what}, which does not run"));
         }
         self.counts.reached(Sometimes::ShutDown);
         let slot = self.workers[who].slot;

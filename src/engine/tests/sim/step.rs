@@ -10,9 +10,9 @@ use super::plan::{MS, What};
 use super::store::id_of;
 use super::worker::Answer;
 use super::world::{Ev, World};
-use crate::observe::FailureKind;
+use crate::observe::{FailureKind, Outcome};
 use crate::record::Offset;
-use crate::store::{ClaimOutcome, RenewOutcome, Token, Verdict};
+use crate::store::{ClaimOutcome, GiveUpOutcome, ReleaseOutcome, RenewOutcome, Token, Verdict};
 
 impl World {
     /// Brings an answer to an engine, with what the test has to know of it.
@@ -27,7 +27,7 @@ impl World {
                             self.counts.reached(Sometimes::UnknownClaimResolved);
                         }
                         match outcome {
-                            ClaimOutcome::Claimed { .. } => {
+                            ClaimOutcome::Claimed { .. } | ClaimOutcome::GivenUp { .. } => {
                                 asked.answer = Answer::Held;
                                 let (lane, offset) = ((asked.partition, asked.lane), asked.offset);
                                 if worker.parked.get(&lane) == Some(&offset) {
@@ -70,7 +70,8 @@ impl World {
                 }
                 self.step(to, event);
             }
-            Event::Renewed { token, result: Ok(RenewOutcome::NotHeld), .. } => {
+            Event::Renewed { token, result: Ok(RenewOutcome::NotHeld), .. }
+            | Event::GaveUp { token, result: Ok(GiveUpOutcome::NotHeld), .. } => {
                 worker.asked.remove(token);
                 if !worker.runs_under(token)
                     && let Some(fact) = self.facts.tokens.get_mut(token)
@@ -79,8 +80,19 @@ impl World {
                 }
                 self.step(to, event);
             }
-            Event::Released { token, result: Ok(_) } => {
-                worker.releasing.remove(token);
+            Event::Released { token, result } => {
+                let doubted = worker.work_of(token).filter(|work| worker.doubts.contains_key(work));
+                match (result, doubted.and_then(|work| worker.doubts.get_mut(&work))) {
+                    // It was held until now: another attempt is a retry.
+                    (Ok(ReleaseOutcome::Released), Some(_)) => {
+                        worker.doubts.retain(|work, _| Some(*work) != doubted || worker.engine.knows(*work));
+                    }
+                    (Err(_), Some(doubt)) => doubt.excused = true,
+                    _ => {}
+                }
+                if result.is_ok() {
+                    worker.releasing.remove(token);
+                }
                 self.step(to, event);
             }
             Event::Published { work, result } => {
@@ -155,8 +167,15 @@ impl World {
                 }
             }
             Seen::Complete(verdict) => self.check_verdict(who, verdict, token),
+            Seen::PossibleRepeat(partition, offset) => {
+                let here = worker.doubts.values_mut().filter(|doubt| doubt.place == (partition, offset));
+                here.for_each(|doubt| doubt.reported = true);
+            }
             Seen::Settle(partition, offset, outcome) => {
                 worker.settled += 1;
+                if outcome != Outcome::Duplicate {
+                    worker.doubts.retain(|_, doubt| doubt.place != (partition, offset));
+                }
                 self.check_settled(who, partition, offset, outcome);
             }
             Seen::Stop(partition, offset, reason) => {
@@ -223,9 +242,23 @@ impl World {
                 self.ask(who, id, token, Ask::Complete { work, held_for: completion.held_for });
             }
             Action::Renew { work, lease } => self.ask(who, id_of(&lease), lease.token, Ask::Renew { work, sent_at }),
+            Action::GiveUp { work, note } => {
+                let (id, token, attempts) = (id_of(&note.lease), note.lease.token, note.attempts);
+                self.ask(who, id, token, Ask::GiveUp { work, attempts, sent_at });
+            }
             Action::Release(release) => {
                 let token = release.lease.token;
                 self.check_give_back(who, token);
+                let under_way = self.workers[who].copies.iter();
+                let under_way = under_way.filter(|(work, _)| self.workers[who].token_of.get(work) == Some(&token));
+                let under_way: Vec<What> = under_way.map(|(_, copy)| copy.what).collect();
+                for what in under_way {
+                    // It may be delivered, and nobody waits for it any more.
+                    self.counts.reached(Sometimes::LetGo);
+                    if let What::Id(id) = what {
+                        self.facts.fate(id).copied_again += 1;
+                    }
+                }
                 let worker = &mut self.workers[who];
                 if let Some(asked) = worker.asked.remove(&token) {
                     worker.releasing.insert(token, (asked.assignment, self.now));

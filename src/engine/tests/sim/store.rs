@@ -2,7 +2,7 @@
 //! worker makes of them is its client's, in `client.rs`. No I/O; the time is passed in, in microseconds.
 
 use super::slices::{Sets, Slices};
-use crate::store::{ClaimOutcome, GivenBack, Lease, ReleaseOutcome, RenewOutcome, Token};
+use crate::store::{ClaimOutcome, Destination, GiveUpOutcome, GivenBack, Lease, ReleaseOutcome, RenewOutcome, Token};
 use std::time::Duration;
 
 pub(super) type Id = u16;
@@ -11,9 +11,34 @@ const IDS: usize = 64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Held {
-    By { token: Token, attempts: u32, suspect: bool, until: u64, gone: u64 },
-    Idle { attempts: u32, gone: u64 },
-    RunOut { attempts: u32, gone: u64 },
+    By {
+        token: Token,
+        attempts: u32,
+        suspect: bool,
+        note: Option<Note>,
+        until: u64,
+        gone: u64,
+    },
+    Idle {
+        attempts: u32,
+        gone: u64,
+    },
+    RunOut {
+        attempts: u32,
+        gone: u64,
+    },
+    /// Given up, and held by none.
+    GivenUp {
+        attempts: u32,
+        gone: u64,
+    },
+}
+
+/// A note that a record is given up: made by the holder, or found by its claim. All of them mean dead letters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Note {
+    Made,
+    Found,
 }
 
 /// What the server knows.
@@ -40,7 +65,8 @@ impl Server {
     /// What stands in a lease, run out or not.
     pub(super) fn held(&self, id: Id, now: u64) -> Option<Held> {
         self.held[usize::from(id)].filter(|held| match held {
-            Held::By { gone, .. } | Held::Idle { gone, .. } | Held::RunOut { gone, .. } => now < *gone,
+            Held::By { gone, .. } | Held::Idle { gone, .. } => now < *gone,
+            Held::RunOut { gone, .. } | Held::GivenUp { gone, .. } => now < *gone,
         })
     }
 
@@ -48,7 +74,7 @@ impl Server {
     pub(super) fn holder(&self, id: Id, now: u64) -> Option<Token> {
         match self.held(id, now)? {
             Held::By { token, .. } => Some(token),
-            Held::Idle { .. } | Held::RunOut { .. } => None,
+            Held::Idle { .. } | Held::RunOut { .. } | Held::GivenUp { .. } => None,
         }
     }
 
@@ -62,16 +88,17 @@ impl Server {
         }
     }
 
-    fn hold(&mut self, id: Id, token: Token, attempts: u32, suspect: bool, now: u64) {
+    fn hold(&mut self, id: Id, token: Token, attempts: u32, suspect: bool, note: Option<Note>, now: u64) {
         let until = now + self.lease;
-        self.held[usize::from(id)] = Some(Held::By { token, attempts, suspect, until, gone: until + self.grace });
+        let gone = until + self.grace;
+        self.held[usize::from(id)] = Some(Held::By { token, attempts, suspect, note, until, gone });
     }
 
     /// `SET lease NX PX`: says whether it was taken.
     pub(super) fn set(&mut self, id: Id, token: Token, now: u64) -> bool {
         let free = self.held(id, now).is_none();
         if free {
-            self.hold(id, token, 0, false, now);
+            self.hold(id, token, 0, false, None, now);
         }
         free
     }
@@ -88,36 +115,58 @@ impl Server {
                 return ClaimOutcome::Done { cached: false, first: None };
             }
         }
-        let (attempts, suspect) = match self.held(id, now) {
-            None => (0, false),
-            Some(Held::Idle { attempts, .. }) => (attempts, false),
-            Some(Held::By { token: holder, attempts, suspect, .. }) if holder == token => (attempts, suspect),
+        let (attempts, suspect, note) = match self.held(id, now) {
+            None => (0, false, None),
+            Some(Held::Idle { attempts, .. }) => (attempts, false, None),
+            Some(Held::By { token: holder, attempts, suspect, note, .. }) if holder == token => {
+                (attempts, suspect, note)
+            }
             Some(Held::By { until, .. }) if now < until => {
                 return ClaimOutcome::InFlight { remaining: Duration::from_micros(until - now) };
             }
-            Some(Held::By { attempts, .. } | Held::RunOut { attempts, .. }) if takes_over => (attempts + 1, true),
+            Some(Held::By { attempts, note: Some(_), .. } | Held::GivenUp { attempts, .. }) => {
+                (attempts, false, Some(Note::Found))
+            }
+            Some(Held::By { attempts, .. } | Held::RunOut { attempts, .. }) if takes_over => (attempts + 1, true, None),
             Some(Held::By { attempts, .. } | Held::RunOut { attempts, .. }) => {
                 return ClaimOutcome::Suspect { attempts };
             }
         };
-        self.hold(id, token, attempts, suspect, now);
-        ClaimOutcome::Claimed { attempts, suspect }
+        self.hold(id, token, attempts, suspect, note, now);
+        match note {
+            Some(_) => {
+                let to = Destination::DeadLetter { reason: "it was given up before".into() };
+                ClaimOutcome::GivenUp { attempts, to }
+            }
+            None => ClaimOutcome::Claimed { attempts, suspect },
+        }
     }
 
     pub(super) fn renew(&mut self, id: Id, by: Token, now: u64) -> RenewOutcome {
         match self.held(id, now) {
-            Some(Held::By { token, attempts, suspect, .. }) if token == by => {
-                self.hold(id, token, attempts, suspect, now);
+            Some(Held::By { token, attempts, suspect, note, .. }) if token == by => {
+                self.hold(id, token, attempts, suspect, note, now);
                 RenewOutcome::Renewed
             }
             _ => RenewOutcome::NotHeld,
         }
     }
 
+    pub(super) fn give_up(&mut self, id: Id, by: Token, told: u32, now: u64) -> GiveUpOutcome {
+        match self.held(id, now) {
+            Some(Held::By { token, attempts, suspect, note, .. }) if token == by => {
+                let attempts = (attempts - u32::from(suspect)).max(told);
+                self.hold(id, token, attempts, false, note.or(Some(Note::Made)), now);
+                GiveUpOutcome::Noted
+            }
+            _ => GiveUpOutcome::NotHeld,
+        }
+    }
+
     pub(super) fn release(&mut self, id: Id, by: Token, given_back: GivenBack, now: u64) -> ReleaseOutcome {
-        let (attempts, suspect) = match self.held(id, now) {
-            Some(Held::By { token, attempts, suspect, .. }) if token == by || self.releases_anyhow => {
-                (attempts, suspect)
+        let (attempts, suspect, note) = match self.held(id, now) {
+            Some(Held::By { token, attempts, suspect, note, .. }) if token == by || self.releases_anyhow => {
+                (attempts, suspect, note)
             }
             _ => return ReleaseOutcome::NotHeld,
         };
@@ -125,9 +174,15 @@ impl Server {
         let found = attempts - u32::from(suspect);
         let attempts = match given_back {
             GivenBack::Unstarted => found,
-            GivenBack::Failed { attempts } => attempts.max(found),
+            GivenBack::Failed { attempts } | GivenBack::GivenUp { attempts } => attempts.max(found),
+            GivenBack::Retried { attempts, .. } => attempts.max(found),
+        };
+        let kept = match given_back {
+            GivenBack::Failed { .. } => note == Some(Note::Found),
+            _ => note.is_some(),
         };
         self.held[usize::from(id)] = match (given_back, attempts) {
+            _ if kept => Some(Held::GivenUp { attempts, gone }),
             (GivenBack::Unstarted, attempts) if suspect => Some(Held::RunOut { attempts, gone }),
             (_, 0) => None,
             (_, attempts) => Some(Held::Idle { attempts, gone }),

@@ -58,7 +58,7 @@ impl World {
     }
 
     /// A token holds a lease from now on.
-    pub(super) fn holds(&mut self, call: &Call, suspect: bool, before: Option<Token>) {
+    pub(super) fn holds(&mut self, call: &Call, taken_over: bool, before: Option<Token>) {
         self.valid(call.token);
         if let Some(fact) = self.facts.tokens.get_mut(&call.token) {
             if before != Some(call.token) {
@@ -69,7 +69,7 @@ impl World {
                 self.counts.reached(Sometimes::GhostLease);
             }
         }
-        if suspect && before != Some(call.token) {
+        if taken_over && before != Some(call.token) {
             self.counts.reached(Sometimes::TakeoverAfterExpiry);
             self.taken_over(call.id, before);
         }
@@ -97,12 +97,23 @@ impl World {
         }
         let told = match given_back {
             GivenBack::Unstarted => found,
-            GivenBack::Failed { attempts } => attempts.max(found),
+            GivenBack::Failed { attempts } | GivenBack::GivenUp { attempts } => attempts.max(found),
+            GivenBack::Retried { attempts, .. } => attempts.max(found),
         };
         if told < (found + failures).min(self.plan.config.max_attempts) {
             self.fail(format!(
                 "I10: w{from} gives {id} back with {told} attempts, found {found}, of which {failures} more failed"
             ));
+        }
+    }
+
+    /// The failures under a token are counted when its record is noted as given up.
+    pub(super) fn check_note(&mut self, from: usize, id: Id, token: Token, attempts: u32) {
+        let Some((found, _)) = self.server.found(id, token, self.now) else { return };
+        let Some(fact) = self.facts.tokens.get_mut(&token) else { return };
+        let failures = std::mem::take(&mut fact.failures);
+        if attempts.max(found) < (found + failures).min(self.plan.config.max_attempts) {
+            self.fail(format!("I10: w{from} gives {id} up with {attempts}, found {found}, {failures} more failed"));
         }
     }
 

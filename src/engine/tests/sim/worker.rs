@@ -53,6 +53,16 @@ pub(super) struct Copy {
     pub(super) assignment: Assignment,
 }
 
+/// An attempt that had its effect and did not say so.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Doubt {
+    pub(super) id: Id,
+    pub(super) place: (i32, Offset),
+    pub(super) reported: bool,
+    /// A release of its claim got no answer: the engine does not learn what became of it.
+    pub(super) excused: bool,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     Awaited,
@@ -92,6 +102,8 @@ pub(super) struct Worker {
     /// Before when a record is not to be started again, as its handler asked.
     pub(super) not_before: HashMap<WorkId, Duration>,
     pub(super) copies: HashMap<WorkId, Copy>,
+    /// Attempts that had their effect and did not say so.
+    pub(super) doubts: HashMap<WorkId, Doubt>,
     pub(super) asked: HashMap<Token, Asked>,
     pub(super) token_of: HashMap<WorkId, Token>,
     pub(super) released: HashSet<Token>,
@@ -146,6 +158,7 @@ impl Worker {
             calls: HashMap::new(),
             not_before: HashMap::new(),
             copies: HashMap::new(),
+            doubts: HashMap::new(),
             asked: HashMap::new(),
             token_of: HashMap::new(),
             released: HashSet::new(),
@@ -184,6 +197,11 @@ impl Worker {
     /// Whether a handler started under this token, or a copy was sent, and is not acknowledged yet.
     pub(super) fn runs_under(&self, token: &Token) -> bool {
         self.runs.keys().chain(self.copies.keys()).any(|work| self.token_of.get(work) == Some(token))
+    }
+
+    /// The record that has, or had, a token.
+    pub(super) fn work_of(&self, token: &Token) -> Option<WorkId> {
+        self.token_of.iter().find(|(_, other)| *other == token).map(|(work, _)| *work)
     }
 
     /// Forgets the heads of a partition that were parked.
