@@ -6,6 +6,7 @@
 mod commit;
 mod fan;
 mod kafka;
+mod stop;
 
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ pub use commit::{CommitRefused, RefusalKind};
 pub use fan::Fan;
 pub(crate) use fan::every_method;
 pub use kafka::{GroupState, KafkaClients, KafkaHealth, KafkaState};
+pub use stop::{PartitionStop, StopCause};
 
 /// Who recognised a duplicate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +50,8 @@ pub enum Outcome {
     Expired,
     /// Its handler said to skip it.
     Skipped,
+    /// An operator skipped it.
+    SkippedByOperator,
 }
 
 /// What a partition that makes no progress waits for: the state of its first record that is not settled.
@@ -71,7 +75,7 @@ pub enum WaitsFor {
     Completion,
     /// The dead-letter topic or the retry topic does not take it.
     Delivery,
-    /// A person: the partition is stopped.
+    /// The time of its next try, or an operator: the partition is stopped.
     Stopped,
 }
 
@@ -188,9 +192,17 @@ pub trait Observer: std::fmt::Debug + Send + Sync + 'static {
     fn on_lease_lost(&self, record: &Record) {
         let _ = record;
     }
-    /// A partition stopped at an offset and says why. Nothing of it is skipped.
-    fn on_stop(&self, partition: &TopicPartition, offset: Offset, reason: &str) {
-        let _ = (partition, offset, reason);
+    /// A partition stopped at a record, or stopped there again after a try. Nothing of it is skipped.
+    fn on_stop(&self, partition: &TopicPartition, stop: &PartitionStop) {
+        let _ = (partition, stop);
+    }
+    /// A stopped partition tries its record again, as the try of that number: by itself, or because an operator asked.
+    fn on_try(&self, partition: &TopicPartition, offset: Offset, tries: u32, by_operator: bool) {
+        let _ = (partition, offset, tries, by_operator);
+    }
+    /// A stopped partition goes on: its record needs nothing more.
+    fn on_stop_over(&self, partition: &TopicPartition) {
+        let _ = partition;
     }
     /// Records before `offset` need nothing more, and the source knows it, that long after the first of them settled.
     fn on_commit(&self, partition: &TopicPartition, offset: Offset, lag: Duration) {

@@ -121,6 +121,26 @@ enum Command {
     },
     /// Lets a paused hapax go on.
     Resume(Flags),
+    /// Has a hapax that runs with these settings try the records again at which its partitions stand stopped.
+    ///
+    /// A stopped partition tries its record by itself, too, ever more slowly, if time may mend the reason. After an answer
+    /// of 410 this also delivers messages again.
+    Retry {
+        #[command(flatten)]
+        options: running::RetryOptions,
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Settles one record that cannot be handled, in the hapax that runs with these settings. Shows it first.
+    ///
+    /// Only the record can be skipped at which a partition stands stopped, or one that waits for its next attempt. It is
+    /// never handled, and its ID is recorded as done, so that its duplicates are dropped, too.
+    Skip {
+        #[command(flatten)]
+        options: running::SkipOptions,
+        #[command(flatten)]
+        flags: Flags,
+    },
     /// Prints completions for a shell.
     Completions {
         /// Which shell.
@@ -189,6 +209,8 @@ fn perform(command: Command) -> Result<ExitCode, Box<dyn Error>> {
             return Ok(ExitCode::from(u8::from(!ended)));
         }
         Command::Resume(flags) => in_runtime(running::resume(&settings(&flags)?.settings))??,
+        Command::Retry { options, flags } => in_runtime(running::retry(&settings(&flags)?.settings, &options))??,
+        Command::Skip { options, flags } => in_runtime(running::skip(&settings(&flags)?.settings, &options))??,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "hapax", &mut io::stdout());
         }

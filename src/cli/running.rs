@@ -1,4 +1,4 @@
-//! `hapax status`, `pause` and `resume`: asked of the process that runs with the same settings, beside this one. They
+//! `hapax status`, `pause`, `resume`, `retry` and `skip`: asked of the process that runs with the same settings, beside this one. They
 //! serve where nothing but hapax is at hand, as in its container image: `kubectl exec`, and hooks of a pod.
 
 use std::error::Error;
@@ -48,6 +48,26 @@ pub(super) struct StatusOptions {
     json: bool,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct RetryOptions {
+    /// Tries only this partition.
+    #[arg(long, value_name = "TOPIC/PARTITION")]
+    partition: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SkipOptions {
+    /// The record: where its partition stands stopped, or one that waits for its next attempt.
+    #[arg(long, value_name = "TOPIC/PARTITION/OFFSET")]
+    record: String,
+    /// Why it is not handled: it stands in the log.
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// Skips. Without it, the command only shows what the record is and what a skip would do.
+    #[arg(long)]
+    execute: bool,
+}
+
 /// Tells in a sentence how it is, and in a line what each partition is doing.
 pub(super) async fn status(settings: &Settings, options: &StatusOptions) -> Result<()> {
     let told = Running::new(&settings.listen)?.status().await?;
@@ -94,7 +114,13 @@ fn summary(status: &Value) -> String {
         );
         match (&partition["stopped"], &partition["waiting"]) {
             (Value::Object(stopped), _) => {
-                lines += &format!("; offset {}: {}", stopped["offset"], text(&stopped["reason"]))
+                lines += &format!("; offset {}: {}", stopped["offset"], text(&stopped["reason"]));
+                if let Some(answered) = stopped["answered"].as_str() {
+                    lines += &format!("; its last attempt: {answered}");
+                }
+                if let Some(follows) = stopped["follows"].as_str() {
+                    lines += &format!(". {follows}");
+                }
             }
             (_, Value::Object(waiting)) => {
                 lines += &format!("; offset {} waits for {}", waiting["offset"], text(&waiting["says"]));
@@ -135,6 +161,81 @@ pub(super) async fn resume(settings: &Settings) -> Result<()> {
     Ok(())
 }
 
+/// Has the records tried again at which partitions stand stopped.
+pub(super) async fn retry(settings: &Settings, options: &RetryOptions) -> Result<()> {
+    let body = match options.partition.as_deref() {
+        None => json!({}),
+        Some(partition) => match partition.rsplit_once('/').map(|(topic, number)| (topic, number.parse::<i32>())) {
+            Some((topic, Ok(number))) if !topic.is_empty() => json!({ "topic": topic, "partition": number }),
+            _ => return Err(Problem::new("--partition", "is not a partition: write it as orders/3").into()),
+        },
+    };
+    let told = Running::new(&settings.listen)?.change("/v1/retry", body).await?;
+    write!(io::stdout(), "{}", retried(&told))?;
+    Ok(())
+}
+
+/// The lines for people.
+fn retried(told: &Value) -> String {
+    let mut lines = String::new();
+    if told["reopened"] == true {
+        lines += "messages are delivered again to the application, which had asked for an end of delivery\n";
+    }
+    for part in told["retried"].as_array().into_iter().flatten() {
+        lines += &format!(
+            "{}-{}: its record at offset {} is tried again; `hapax status` shows what comes of it\n",
+            part["topic"].as_str().unwrap_or_default(),
+            part["partition"],
+            part["offset"]
+        );
+    }
+    if lines.is_empty() {
+        return "no partition of this process stands stopped at a record; nothing was tried\n".to_owned();
+    }
+    if let Some(reason) = told["paused"].as_str() {
+        lines += &format!("the process is paused: {reason}; the tries wait for `hapax resume`\n");
+    }
+    lines
+}
+
+/// Settles a record that cannot be handled; shows it first.
+pub(super) async fn skip(settings: &Settings, options: &SkipOptions) -> Result<()> {
+    let body = json!({ "record": options.record, "reason": options.reason, "confirm": options.execute });
+    let told = Running::new(&settings.listen)?.change("/v1/skip", body).await?;
+    write!(io::stdout(), "{}", skipped(&told))?;
+    Ok(())
+}
+
+/// The lines for people.
+fn skipped(told: &Value) -> String {
+    let record = &told["record"];
+    let text = |value: &Value| match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let mut lines = format!("{}/{}/{}\n", text(&record["topic"]), record["partition"], record["offset"]);
+    for (name, value) in [
+        ("timestamp", &record["timestamp"]),
+        ("key", &record["key_bytes"]),
+        ("payload", &record["payload_bytes"]),
+        ("headers", &record["headers"]),
+        ("fingerprint", &record["fingerprint"]),
+        ("attempts", &record["attempts"]),
+        ("stopped", &record["stopped"]["reason"]),
+        ("last answer", &record["stopped"]["answered"]),
+    ] {
+        let unit = if matches!(name, "key" | "payload") && !value.is_null() { " bytes" } else { "" };
+        lines += &format!("  {name:12} {}{unit}\n", text(value));
+    }
+    match (told["skipped"].as_bool(), told["outcome"].as_str()) {
+        (Some(true), Some("duplicate")) => lines += "it was handled elsewhere meanwhile, and settled as a duplicate\n",
+        (Some(true), _) => lines += "skipped: it is settled and not handled\n",
+        _ => lines += &format!("{}\nnothing was skipped; run it again with --execute\n", text(&told["says"])),
+    }
+    lines
+}
+
 /// How many records are with handlers, where the consumer said so.
 fn in_handlers(status: &Value) -> Option<u64> {
     status["partitions"].as_array()?.iter().map(|partition| partition["running"].as_u64()).sum()
@@ -150,7 +251,7 @@ struct Running {
 impl Running {
     fn new(settings: &ListenSettings) -> Result<Self> {
         if settings.tls.is_some() {
-            let problem = "is set, and this command speaks no TLS; call https://…/v1/status, /v1/pause or /v1/resume";
+            let problem = "is set, and this command speaks no TLS; call https://…/v1/status, /v1/pause, /v1/resume, /v1/retry or /v1/skip";
             return Err(Problem::new("HAPAX_TLS_CERTIFICATE_FILE", problem).into());
         }
         let authorization = settings.token.as_ref().map(authorization).transpose()?;
@@ -243,13 +344,14 @@ mod tests {
                 { "topic": "orders", "partition": 0, "phase": "active", "in_flight": 2, "running": 1, "settled": 7,
                   "committed": 6, "stopped": null, "waiting": { "offset": 6, "says": "its turn" } },
                 { "topic": "orders", "partition": 1, "phase": "stopped", "in_flight": 1, "running": 0, "settled": 0,
-                  "committed": null, "stopped": { "offset": 3, "reason": "no ID" }, "waiting": null },
+                  "committed": null, "stopped": { "offset": 3, "reason": "no ID", "answered": "it answers 500", "follows": "It waits." }, "waiting": null },
             ],
         });
         let says = "error: orders-1 stands still.\n\
                     warning: store: it evicts; let it not\n\
                     orders-0: active, 2 in flight, 1 with handlers, 7 settled, committed to 6; offset 6 waits for its turn\n\
-                    orders-1: stopped, 1 in flight, 0 with handlers, 0 settled, committed to -; offset 3: no ID\n";
+                    orders-1: stopped, 1 in flight, 0 with handlers, 0 settled, committed to -; offset 3: no ID; \
+                    its last attempt: it answers 500. It waits.\n";
         assert_eq!(summary(&status), says);
     }
 

@@ -5,16 +5,30 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::engine::PartitionState;
+use crate::engine::{PartitionState, SkipRefused, Skippable};
 use crate::kafka::KafkaWatch;
-use crate::observe::KafkaClients;
+use crate::observe::{KafkaClients, Outcome};
+use crate::record::{Offset, TopicPartition};
 use crate::store::Store;
 
 /// How many questions may wait for the consumer at once; whoever asks more waits.
 const QUESTIONS: usize = 8;
 
-/// A question for the states of all partitions, and where the answer goes.
-pub(super) type Question = oneshot::Sender<Vec<PartitionState>>;
+/// A question for a running consumer, and where the answer goes.
+#[derive(Debug)]
+pub(super) enum Question {
+    /// For the states of all partitions.
+    States(oneshot::Sender<Vec<PartitionState>>),
+    /// To try the records again at which partitions stand stopped; the answer is those partitions as they were.
+    Retry(Option<TopicPartition>, oneshot::Sender<Vec<PartitionState>>),
+    /// For a record that might be skipped.
+    Skippable(TopicPartition, Offset, oneshot::Sender<Result<Skippable, SkipRefused>>),
+    /// To skip a record.
+    Skip(TopicPartition, Offset, SkipAnswer),
+}
+
+/// Where the answer to a skip goes: what became of the record.
+pub(super) type SkipAnswer = oneshot::Sender<Result<Outcome, SkipRefused>>;
 
 /// Pauses a consumer, lets it go on, and tells what its partitions do. Clones are one handle. For one consumer: see
 /// [`ConsumerBuilder::control`](super::ConsumerBuilder::control).
@@ -100,12 +114,59 @@ impl Control {
     ///
     /// Nothing is changed by asking, nor by giving up.
     pub async fn partitions(&self) -> Vec<PartitionState> {
-        let Some(running) = self.shared.running.borrow().clone() else { return Vec::new() };
-        let (question, answer) = oneshot::channel();
-        match running.questions.send(question).await {
-            Ok(()) => answer.await.unwrap_or_default(),
-            Err(_) => Vec::new(),
-        }
+        self.ask(Question::States).await.unwrap_or_default()
+    }
+
+    /// Tries the record again at which a partition stands stopped, or those of all partitions. Returns the partitions that
+    /// stood stopped, as they were; one whose log is another one cannot try anything, and is left out.
+    ///
+    /// The claim is made anew and its count goes on, so a record that used its attempts up gets one more. If it fails, the
+    /// partition stops there again.
+    ///
+    /// # Cancel safety
+    ///
+    /// The question may have been asked already.
+    pub async fn retry(&self, partition: Option<TopicPartition>) -> Vec<PartitionState> {
+        self.ask(|answer| Question::Retry(partition, answer)).await.unwrap_or_default()
+    }
+
+    /// Looks at a record that might be [skipped](Self::skip).
+    ///
+    /// # Errors
+    ///
+    /// [`SkipRefused`], if it cannot be.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is changed by asking, nor by giving up.
+    pub async fn skippable(&self, partition: TopicPartition, offset: Offset) -> Result<Skippable, SkipRefused> {
+        let asked = self.ask(|answer| Question::Skippable(partition.clone(), offset, answer)).await;
+        asked.unwrap_or(Err(SkipRefused::NotAssigned(partition)))
+    }
+
+    /// Settles a record that cannot be handled, without handling it: the one at which its partition stands stopped, or one
+    /// that waits for its next attempt. Its ID is recorded as done, so that its duplicates are dropped, too. Returns what
+    /// became of it: [`Outcome::Duplicate`] if it was handled elsewhere meanwhile.
+    ///
+    /// While the store is away this waits for it.
+    ///
+    /// # Errors
+    ///
+    /// [`SkipRefused`], if it cannot be skipped, or was given up with its partition before that was recorded.
+    ///
+    /// # Cancel safety
+    ///
+    /// The record is skipped although the answer is not awaited.
+    pub async fn skip(&self, partition: TopicPartition, offset: Offset) -> Result<Outcome, SkipRefused> {
+        let asked = self.ask(|answer| Question::Skip(partition.clone(), offset, answer)).await;
+        asked.unwrap_or(Err(SkipRefused::NotAssigned(partition)))
+    }
+
+    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> Option<T> {
+        let running = self.shared.running.borrow().clone()?;
+        let (asks, answer) = oneshot::channel();
+        running.questions.send(question(asks)).await.ok()?;
+        answer.await.ok()
     }
 
     /// The store as the consumer sees it, its local cache in front; `None` before it has started and after it has ended.
@@ -175,8 +236,8 @@ pub(super) struct Attached {
 pub(super) enum Asked {
     /// To pause, or to go on.
     Paused(bool),
-    /// To tell the states of its partitions.
-    States(Question),
+    /// A question, or something to do.
+    Question(Question),
 }
 
 impl Attached {
@@ -195,7 +256,7 @@ impl Attached {
                         return Asked::Paused(paused);
                     }
                 }
-                Some(question) = self.asked.recv() => return Asked::States(question),
+                Some(question) = self.asked.recv() => return Asked::Question(question),
                 else => std::future::pending().await,
             }
         }
@@ -242,7 +303,9 @@ mod tests {
         assert_eq!(control.paused().as_deref(), Some("again"));
         let asks = control.clone();
         let asking = tokio::spawn(async move { asks.partitions().await });
-        let Asked::States(question) = next(&mut attached).await else { panic!("it is paused already") };
+        let Asked::Question(Question::States(question)) = next(&mut attached).await else {
+            panic!("it is paused already")
+        };
         question.send(Vec::new()).unwrap();
         assert_eq!(asking.await.unwrap(), []);
         control.resume();
@@ -278,7 +341,7 @@ mod tests {
         drop(first);
         let asks = control.clone();
         let asking = tokio::spawn(async move { asks.partitions().await });
-        let Asked::States(question) = next(&mut second).await else { panic!("nobody paused it") };
+        let Asked::Question(Question::States(question)) = next(&mut second).await else { panic!("nobody paused it") };
         question.send(Vec::new()).unwrap();
         assert_eq!(asking.await.unwrap(), []);
     }

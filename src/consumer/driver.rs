@@ -13,18 +13,20 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::dedup::{Answered, Batches};
-use crate::engine::{Action, Assignment, Engine, Event, WorkId};
+use crate::engine::{
+    Action, Assignment, Engine, Event, PartitionPhase, PartitionState, SkipRefused, Skippable, WorkId,
+};
 use crate::error::RunError;
 use crate::failpoint::{self, Planted, Point};
 use crate::id::Identifier;
 use crate::kafka::{Batch, KafkaWatch, Publisher, Source, SourceError, SourceEvent, SourceEvents};
-use crate::observe::{KafkaClients, Observer};
+use crate::observe::{KafkaClients, Observer, Outcome, StopCause};
 use crate::store::{ClaimOutcome, Completion, CompletionOutcome, DoneCache, Store, StoreHealth, Token};
 use crate::telemetry::Limiter;
 
 use super::age::Age;
 use super::calls::{Answer, Call, Calls, Ended};
-use super::control::{Asked, Attached};
+use super::control::{Asked, Attached, Question, SkipAnswer};
 use super::sources::SourceCheck;
 use super::topics::OtherTopics;
 
@@ -83,6 +85,8 @@ pub(super) struct Driver<C> {
     /// Limits the lines about records that could not be read as they are.
     pub(super) log: Limiter,
     pub(super) sources: SourceCheck,
+    /// Records that an operator skips, and where the answers go.
+    skips: Vec<(WorkId, SkipAnswer)>,
     assigned: Vec<Assignment>,
     /// What the observer saw last of the store and of Kafka, and when to look at them again.
     health: Option<StoreHealth>,
@@ -113,6 +117,7 @@ impl<C: Call> Driver<C> {
             said: HashMap::new(),
             log: Limiter::new(LOG_INTERVAL),
             sources: SourceCheck::default(),
+            skips: Vec::new(),
             assigned: Vec::new(),
             health: None,
             clients: None,
@@ -272,8 +277,41 @@ impl<C: Call> Driver<C> {
         match asked {
             Asked::Paused(true) => self.step(Event::Pause),
             Asked::Paused(false) => self.step(Event::Resume),
-            // Whoever asked may have given up.
-            Asked::States(question) => drop(question.send(self.parts.engine.states(self.now()))),
+            Asked::Question(question) => self.answer(question),
+        }
+    }
+
+    /// Answers a question. The caller may have given up.
+    fn answer(&mut self, question: Question) {
+        let now = self.now();
+        match question {
+            Question::States(answer) => drop(answer.send(self.parts.engine.states(now))),
+            Question::Retry(partition, answer) => {
+                let stopped = |state: &PartitionState| {
+                    partition.as_ref().is_none_or(|partition| *partition == state.partition)
+                        && matches!(&state.phase, PartitionPhase::Stopped(stop) if stop.cause != StopCause::Log)
+                };
+                let states = self.parts.engine.states(now).into_iter().filter(stopped).collect();
+                self.step(Event::Retry(partition));
+                drop(answer.send(states));
+            }
+            Question::Skippable(partition, offset, answer) => {
+                drop(answer.send(self.parts.engine.skippable(&partition, offset, now)));
+            }
+            Question::Skip(partition, offset, answer) => match self.parts.engine.skippable(&partition, offset, now) {
+                Ok(Skippable { work, .. }) => {
+                    self.skips.push((work, answer));
+                    self.step(Event::Skip { work });
+                }
+                Err(refused) => drop(answer.send(Err(refused))),
+            },
+        }
+    }
+
+    fn skip_ended(&mut self, work: WorkId, outcome: Option<Outcome>) {
+        if let Some(at) = self.skips.iter().position(|(skipped, _)| *skipped == work) {
+            let (_, answer) = self.skips.swap_remove(at);
+            drop(answer.send(outcome.ok_or(SkipRefused::GivenUp)));
         }
     }
 
@@ -385,6 +423,7 @@ impl<C: Call> Driver<C> {
             }
             Action::Publish { work, record, to, attempts } => self.publish(work, &record, &to, attempts),
             Action::Cancel { work } => self.calls.lease_lost(work),
+            Action::SkipEnded { work, outcome } => self.skip_ended(work, outcome),
             Action::Finished => self.finished = true,
             source => self.for_source.push(source),
         }

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -117,33 +118,34 @@ pub struct Failure {
     kind: FailureKind,
     source: Box<dyn Error + Send + Sync>,
     after: Option<Duration>,
+    answered: Option<Arc<str>>,
 }
 
 impl Failure {
     /// Try again, with back-off, up to the limit of attempts.
     pub fn retryable(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { kind: FailureKind::Retryable, source: error.into(), after: None }
+        Self { kind: FailureKind::Retryable, source: error.into(), after: None, answered: None }
     }
 
     /// Do not try again: the record can never be handled as it is.
     pub fn fatal(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { kind: FailureKind::Fatal, source: error.into(), after: None }
+        Self { kind: FailureKind::Fatal, source: error.into(), after: None, answered: None }
     }
 
     /// What the handler needs is away: pause and try again, without counting an attempt.
     pub fn unavailable(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { kind: FailureKind::Unavailable, source: error.into(), after: None }
+        Self { kind: FailureKind::Unavailable, source: error.into(), after: None, answered: None }
     }
 
     /// Skip the record, for that reason: its ID is recorded as done, so that its duplicates are dropped too, and the
     /// partition goes on. For a record that the handler understands and does not want; whatever else fails belongs to
     /// [`retryable`](Self::retryable) or [`fatal`](Self::fatal), or the message is lost.
     pub fn skip(reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { kind: FailureKind::Skip, source: reason.into(), after: None }
+        Self { kind: FailureKind::Skip, source: reason.into(), after: None, answered: None }
     }
 
     pub(super) fn of_kind(kind: FailureKind, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { kind, source: error.into(), after: None }
+        Self { kind, source: error.into(), after: None, answered: None }
     }
 
     /// Not before that time has passed, as a `Retry-After` asks for; at most an hour. The back-off may take longer. Where
@@ -154,8 +156,19 @@ impl Failure {
         self
     }
 
+    /// What the application answered, for operators: a stop of the partition shows it on the status page, in
+    /// `/v1/status` and in the log. It becomes one line of at most 300 characters without control characters.
+    ///
+    /// Give only what may be seen there, such as a status and the first line of an answer. The error itself is not shown,
+    /// because it may hold parts of the message.
+    #[must_use]
+    pub fn answered(mut self, answer: &str) -> Self {
+        self.answered = Some(one_line(answer).into());
+        self
+    }
+
     pub(super) fn for_engine(&self) -> HandlerFailure {
-        HandlerFailure { kind: self.kind, after: self.after }
+        HandlerFailure { kind: self.kind, after: self.after, answered: self.answered.clone() }
     }
 
     /// What follows.
@@ -216,6 +229,40 @@ impl fmt::Debug for Failure {
             .field("kind", &self.kind)
             .field("source", &self.source)
             .field("after", &self.after)
+            .field("answered", &self.answered)
             .finish()
+    }
+}
+
+/// The longest answer that is shown to operators, in characters.
+const LONGEST_ANSWER: usize = 300;
+
+/// The first line of a text, within limits, without control characters and without those that turn the direction of
+/// writing.
+fn one_line(text: &str) -> String {
+    let line = text.trim_start().lines().next().unwrap_or_default();
+    let turns =
+        |char: &char| matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let shown = |char: &char| !char.is_control() && !turns(char) && !matches!(char, '\u{2028}' | '\u{2029}');
+    let mut shown: String = line.chars().filter(shown).take(LONGEST_ANSWER + 1).collect();
+    if let Some((cut, _)) = shown.char_indices().nth(LONGEST_ANSWER) {
+        shown.truncate(cut);
+        shown.push('…');
+    }
+    shown.truncate(shown.trim_end().len());
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answer_shown_is_one_short_line_without_controls() {
+        let shown = |text: &str| Failure::retryable("secret").answered(text).answered.unwrap().to_string();
+        assert_eq!(shown("\n it answers 500 (no\u{1b}[31m luck\u{202e})\r\nand more"), "it answers 500 (no[31m luck)");
+        assert_eq!(shown(&"ü".repeat(1000)), "ü".repeat(300) + "…");
+        assert_eq!(shown(""), "");
+        assert_eq!(Failure::retryable("secret").for_engine().answered, None, "the error itself is not shown");
     }
 }

@@ -1,6 +1,7 @@
 //! What the engine wants done.
 
 use crate::id::Fingerprint;
+use crate::observe::Outcome;
 use crate::record::{Offset, Record};
 pub use crate::store::Destination;
 use crate::store::{Claim, Completion, GiveUp, Lease, Release};
@@ -85,6 +86,13 @@ pub enum Action {
     Pause(Assignment),
     /// Deliver records of a partition again.
     Resume(Assignment),
+    /// A record that an operator skips has settled, or its partition was given up before.
+    SkipEnded {
+        /// Which record.
+        work: WorkId,
+        /// What became of it; `None` if its partition was given up before it settled.
+        outcome: Option<Outcome>,
+    },
     /// Partitions may be given back to the source; nothing of these assignments will be committed any more.
     RevokeDone(Vec<Assignment>),
     /// Everything has ended after a `Shutdown`; no event is awaited any more.

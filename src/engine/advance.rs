@@ -1,5 +1,7 @@
 //! Lanes moved as far as they can go: heads claimed, started, stopped; claims made ahead.
 
+use crate::observe::StopCause;
+
 use super::lane::{LaneIndex, LaneKey};
 use super::partition::Phase;
 use super::work::{Stage, Work};
@@ -52,13 +54,23 @@ impl Engine {
         let Some(lane) = self.lanes.get_mut(index.0) else { return };
         lane.dirty = false;
         let part = lane.part;
-        if self.parts.get(part).is_some_and(|part| part.phase == Phase::Active) {
+        if self.moves(part, index) {
+            let tried = self.parts.get(part).is_some_and(|part| part.phase == Phase::Stopped);
             while let Some(head) = self.lanes.get(index.0).and_then(|lane| lane.head()) {
-                if self.work(head).is_none_or(|work| matches!(work.stage, Stage::Completing { .. })) {
+                let ended = self.work(head).is_none_or(|work| matches!(work.stage, Stage::Completing { .. }));
+                // What follows a record that is skipped, or tried, waits until that is recorded.
+                if self.work(head).is_some_and(|work| ended && (tried || work.operator_skips)) {
+                    break;
+                }
+                if ended {
                     if let Some(lane) = self.lanes.get_mut(index.0) {
                         lane.pop_head();
                     }
                     continue;
+                }
+                if let Some(lane) = self.lanes.get_mut(index.0).filter(|_| tried) {
+                    // Nothing is claimed ahead: the head is claimed here.
+                    lane.cursor = lane.cursor.max(1);
                 }
                 if !self.halted {
                     self.advance_head(index, head);
@@ -79,7 +91,7 @@ impl Engine {
             return;
         }
         let Some(work) = self.work(head) else { return };
-        let (part, now) = (work.part, self.now);
+        let now = self.now;
         let tried = self.lanes.get(index.0).is_some_and(|lane| lane.cursor > 0);
         match &work.stage {
             // Claimed with the others, when there is room for its claim.
@@ -92,8 +104,9 @@ impl Engine {
             Stage::Held => self.start_or_wait(index, head),
             Stage::Waiting => self.head_waits(head),
             Stage::Unusable(reason) => {
-                let (reason, offset) = (reason.clone(), work.record.offset());
-                self.stop(part, offset, &reason);
+                let cause = if work.fingerprint.is_some() { StopCause::Conflict } else { StopCause::NoId };
+                let reason = reason.clone();
+                self.stop(head, cause, &reason);
             }
             _ => {}
         }

@@ -37,7 +37,8 @@ impl Engine {
         let Some(index) = self.current.get(&assignment.partition).copied() else { return };
         let now = self.now;
         let Some(part) = self.parts.get_mut(index) else { return };
-        if part.assignment != *assignment || part.phase != Phase::Active {
+        // A stopped partition takes in what was on its way: the source goes on behind it.
+        if part.assignment != *assignment || !(part.phase == Phase::Active || part.rests()) {
             return;
         }
         part.refused_since = None;
@@ -57,7 +58,7 @@ impl Engine {
         if let Some((offset, Regression { expected })) = regression {
             let reason =
                 format!("offset {offset} was delivered where at least {expected} was due: was the topic created anew?");
-            self.stop(index, offset, &reason);
+            self.stop_for_good(index, offset, &reason);
         }
         // Whether to pause is decided after the lanes were moved: what just arrived has not been tried yet.
         self.touch(index);
@@ -102,6 +103,10 @@ impl Engine {
             sendings: 0,
             delivered: false,
             skipped: false,
+            operator_skips: false,
+            granted: false,
+            rests_until: Duration::ZERO,
+            answered: None,
             token: None,
             claimed_at: Duration::ZERO,
             hold: None,

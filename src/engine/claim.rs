@@ -45,7 +45,7 @@ impl Engine {
 
     /// Sends a claim, for the first time or again with the same token: a lost answer is not a lost claim.
     pub(super) fn send_claim(&mut self, id: WorkId) {
-        let head = self.is_head(id);
+        let head = self.claims_as_head(id);
         let Some(work) = self.work(id) else { return };
         let (Stage::Claiming { tries, .. }, Some(token)) = (&work.stage, work.token) else { return };
         let tries = tries + 1;
@@ -71,7 +71,7 @@ impl Engine {
             return;
         }
         let (unwanted, lane, record) = (work.unwanted, work.lane, work.record.clone());
-        let took_over = work.suspected.is_some() && self.is_head(id);
+        let took_over = work.suspected.is_some() && self.claims_as_head(id);
         let ignored = self.planted(Bug::NoteIgnored);
         if let (Ok(outcome), Some(work)) = (&result, self.work_mut(id)) {
             work.suspected = match outcome {
@@ -135,6 +135,11 @@ impl Engine {
         self.stir(lane);
     }
 
+    /// Whether a record is claimed as the head of its lane is: one that an operator skips waits for no other.
+    fn claims_as_head(&mut self, id: WorkId) -> bool {
+        self.is_head(id) || self.work(id).is_some_and(|work| work.operator_skips)
+    }
+
     fn hold(&mut self, id: WorkId, token: Token, since: Duration, attempts: u32, suspect: bool) {
         if let Some(work) = self.work_mut(id) {
             work.hold = Some(Hold { token, since, attempts, suspect, interrupted: false, renewing: false });
@@ -144,7 +149,7 @@ impl Engine {
     /// Somebody else has the ID, or had it and may have died of it (`remaining` is `None`). Not a duplicate: the head of
     /// a lane asks again in time; any other record waits until it is the head.
     fn in_flight_elsewhere(&mut self, id: WorkId, remaining: Option<Duration>) {
-        let head = self.is_head(id);
+        let head = self.claims_as_head(id);
         let Some(work) = self.work_mut(id) else { return };
         (work.token, work.hold) = (None, None);
         let asked = work.asked;
@@ -158,7 +163,9 @@ impl Engine {
                 let wait = wait.max(Duration::from_millis(1));
                 // The question is asked again under the same ownership, so a twin in this process keeps waiting.
                 self.enter(id, Stage::Parked(self.now + wait));
-                self.parked(id);
+                if self.is_head(id) {
+                    self.parked(id);
+                }
             }
             _ => {
                 self.enter(id, Stage::Queued);

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use crate::record::Offset;
-
 use super::partition::Phase;
 use super::work::Stage;
 use super::{Action, Assignment, Bug, Engine, WorkId};
@@ -44,20 +42,6 @@ impl Engine {
         let parts: Vec<usize> = self.current.values().copied().collect();
         parts.iter().for_each(|index| self.begin_drain(*index));
         self.drains.push(Drain { parts, deadline, kind: Kind::Shutdown });
-    }
-
-    /// A record can never be handled: nothing of its partition is handled any more, and nothing skipped.
-    pub(super) fn stop(&mut self, index: usize, offset: Offset, reason: &str) {
-        let Some(part) = self.parts.get_mut(index) else { return };
-        part.phase = Phase::Stopped;
-        part.stopped_by = Some((offset, reason.into()));
-        let (assignment, paused) = (part.assignment.clone(), std::mem::replace(&mut part.paused, true));
-        self.observer.on_stop(&assignment.partition, offset, reason);
-        self.give_back_all(index);
-        if !paused {
-            self.observer.on_pause(&assignment.partition, true);
-            self.out.push(Action::Pause(assignment));
-        }
     }
 
     fn find(&self, assignment: &Assignment) -> Option<usize> {

@@ -64,13 +64,15 @@ impl Arrival {
 }
 
 /// How a handler failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HandlerFailure {
     /// What it says of trying again.
     pub kind: FailureKind,
     /// The next attempt starts no earlier than that long after this one ended, at most [`LONGEST_AFTER`]. It changes
     /// nothing where there is no next attempt here.
     pub after: Option<Duration>,
+    /// What the application answered, as far as operators may see it.
+    pub answered: Option<Arc<str>>,
 }
 
 /// The longest delay that a handler may ask for: its record's lane waits, and its lease is renewed all the time.
@@ -78,7 +80,7 @@ pub const LONGEST_AFTER: Duration = Duration::from_secs(3600);
 
 impl From<FailureKind> for HandlerFailure {
     fn from(kind: FailureKind) -> Self {
-        Self { kind, after: None }
+        Self { kind, after: None, answered: None }
     }
 }
 
@@ -182,6 +184,14 @@ pub enum Event {
     Pause,
     /// Go on after a `Pause`.
     Resume,
+    /// An operator wants the records tried again at which partitions stand stopped: of this partition, or of all.
+    Retry(Option<TopicPartition>),
+    /// An operator skips a record, which [`Engine::skippable`](super::Engine::skippable) found just now; answered by
+    /// [`Action::SkipEnded`](super::Action::SkipEnded).
+    Skip {
+        /// Which record.
+        work: WorkId,
+    },
     /// Give everything back and stop, until `deadline`.
     Shutdown {
         /// When the drain ends at the latest.

@@ -10,20 +10,20 @@
 //! Only what is held is sent elsewhere: a record whose lease ran out meanwhile is claimed again first, and may turn out to
 //! be handled.
 
-use crate::observe::{FailureKind, Outcome};
+use crate::observe::{FailureKind, Outcome, StopCause};
 
-use super::partition::Phase;
 use super::share::TooMany;
 use super::work::{Note, Stage};
 use super::{Bug, Destination, Engine, HandlerFailure, LONGEST_AFTER, WorkId};
 
 impl Engine {
     /// Decides what follows a failed attempt. **The one place where a retry is decided.**
-    pub(super) fn failed(&mut self, id: WorkId, HandlerFailure { kind, after }: HandlerFailure) {
+    pub(super) fn failed(&mut self, id: WorkId, HandlerFailure { kind, after, answered }: HandlerFailure) {
         if self.planted(Bug::PastFailed) {
             return self.settle(id, Outcome::Handled);
         }
         let Some(work) = self.work_mut(id) else { return };
+        work.answered = answered;
         let tries = match kind {
             FailureKind::Skip => {
                 work.skipped = true;
@@ -40,25 +40,25 @@ impl Engine {
                 work.counted
             }
         };
-        let (index, counted, record) = (work.part, work.counted, work.record.clone());
-        let destination = self.after(id, kind);
-        if self.parts.get(index).is_none_or(|part| part.phase != Phase::Active) {
-            // Another owner tries again; the count goes along.
-            self.enter(id, Stage::BackingOff(self.now));
-            self.give_back(id);
-            return self.drop_unsettled(id);
+        let (counted, record) = (work.counted, work.record.clone());
+        let (now, asked) = (self.now, after.unwrap_or_default().min(LONGEST_AFTER));
+        if !self.may_move(id) {
+            self.enter(id, Stage::BackingOff(self.now + asked));
+            return self.leave(id);
         }
-        match destination {
+        match self.after(id, kind) {
             None => {
-                // Whoever asks for a pause knows better than the back-off when it is over, but may ask for any time.
-                let asked = after.unwrap_or_default().min(LONGEST_AFTER);
+                // A handler that asks for a pause knows better than the back-off when it is over.
                 let delay = self.config.backoff().draw(&mut self.rng, tries).max(asked);
                 self.enter(id, Stage::BackingOff(self.now + delay));
                 self.observer.on_retry(&record, counted, delay);
             }
             Some(Destination::DeadLetter { reason }) if !self.config.dead_letter => {
-                self.enter(id, Stage::BackingOff(self.now));
-                self.stop(index, record.offset(), &reason);
+                if let Some(work) = self.work_mut(id) {
+                    work.rests_until = now + asked;
+                }
+                self.enter(id, Stage::BackingOff(now));
+                self.stop(id, StopCause::HandlerFailed, &reason);
             }
             // At once, but by the way that every record takes at its turn: its lease may have run out while it ran.
             destination => {
@@ -103,30 +103,32 @@ impl Engine {
 
     /// Whether a suspect was taken over more often than a record may be started: then it is not started once more.
     fn condemned(&self, id: WorkId) -> Option<String> {
-        let attempts = self.work(id)?.hold.as_ref()?.attempts;
-        (attempts > self.config.max_attempts).then(|| {
+        let work = self.work(id)?;
+        let attempts = work.hold.as_ref()?.attempts;
+        (attempts > self.config.max_attempts && !work.granted).then(|| {
             format!("its handler was started {attempts} times and more, and each time its process ended or failed")
         })
     }
 
     /// Sends the head of a lane where it has to go, or stops its partition: where there is no dead-letter topic, and where
     /// so many records go there that it looks as if all of them would.
-    pub(super) fn follow(&mut self, index: usize, id: WorkId, destination: Destination) {
+    pub(super) fn follow(&mut self, id: WorkId, destination: Destination) {
         let Some(work) = self.work(id) else { return };
         if let (Destination::DeadLetter { reason }, false) = (&destination, work.announced) {
             let (record, attempts, found) = (work.record.clone(), work.attempts(), work.note == Note::Found);
             if !self.config.dead_letter {
-                return self.stop(index, record.offset(), reason);
+                // A failed attempt stopped its partition when it failed.
+                return self.stop(id, StopCause::ProcessEnded, reason);
             }
             // What another owner admitted may lie in the topic already.
             let share = if found { 1.0 } else { self.config.dead_letter_share };
             if let Err(TooMany { letters, of }) = self.share.admit(share) {
                 let reason = format!(
                     "{letters} of the last {of} records would be dead letters, and at most a share of {share} may be: it \
-                     looks as if everything fails. This one: {reason}. Repair what fails and start again; or set \
-                     dead_letter_share higher, where 1 allows any number"
+                     looks as if everything fails. This one: {reason}. Repair what fails; or set dead_letter_share higher, \
+                     where 1 allows any number, and start again"
                 );
-                return self.stop(index, record.offset(), &reason);
+                return self.stop(id, StopCause::TooManyDeadLetters, &reason);
             }
             self.observer.on_dead_letter(&record, attempts, reason);
             if let Some(work) = self.work_mut(id) {

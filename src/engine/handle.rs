@@ -21,8 +21,7 @@ impl Engine {
             return self.refresh(id);
         }
         if let Some(destination) = self.destination(id) {
-            let Some(index) = self.work(id).map(|work| work.part) else { return };
-            return self.follow(index, id, destination);
+            return self.follow(id, destination);
         }
         if !self.may_start(id) {
             return self.starve(lane);
@@ -147,6 +146,8 @@ impl Engine {
         let Some(work) = self.remove(id) else { return };
         self.share.settled(outcome);
         self.observer.on_settle(&work.record, outcome, self.now.saturating_sub(work.arrived_at));
+        self.skip_ended(&work, Some(outcome));
+        self.stop_is_over(work.part, id);
         let (offset, now) = (work.record.offset(), self.now);
         let (every, by_last) = (self.config.commit_records, self.planted(Bug::ByLastSuccess));
         let Some(part) = self.parts.get_mut(work.part) else { return };
@@ -159,7 +160,8 @@ impl Engine {
         part.settled += 1;
         part.settled_in_all += 1;
         part.settled_since.get_or_insert(now);
-        if part.settled >= every && part.committing.is_none() {
+        let at_once = part.settled >= every || outcome == Outcome::SkippedByOperator;
+        if at_once && part.committing.is_none() {
             self.commit_part(work.part);
         }
         self.moved(work.part);

@@ -132,7 +132,7 @@ impl Engine {
     /// A copy was delivered, or was not.
     pub(super) fn published(&mut self, id: WorkId, result: Result<(), String>) {
         let Some(work) = self.work_mut(id).filter(|work| work.stage == Stage::Delivering) else { return };
-        let (part, lane, sendings) = (work.part, work.lane, work.sendings);
+        let (lane, sendings) = (work.lane, work.sendings);
         match result {
             Ok(()) => {
                 work.delivered = true;
@@ -148,10 +148,8 @@ impl Engine {
                 self.observer.on_delivery_failed(&record, &reason);
                 let at = self.now + self.delay(FIRST_DELAY, LONGEST_DELAY, sendings);
                 self.enter(id, Stage::BackingOff(at));
-                if self.parts.get(part).is_none_or(|part| part.phase != Phase::Active) {
-                    // Another owner sends it; the count goes along.
-                    self.give_back(id);
-                    self.drop_unsettled(id);
+                if !self.may_move(id) {
+                    self.leave(id);
                 }
             }
         }

@@ -28,6 +28,8 @@
 //! | revoke, lost, shutdown | `drain.rs` |
 //! | perhaps repeated elsewhere | [`Engine::doubt`], in `doubt.rs` |
 //! | paused by an operator | [`Engine::halt`], in `halt.rs` |
+//! | a stopped partition: when it tries again, and what moves meanwhile | [`Engine::stop`], in `stop.rs` |
+//! | skipped by an operator or not | [`Engine::skippable`], in `skip.rs` |
 //! | no progress | [`Engine::report_stalls`], in `stall.rs` |
 //!
 //! One record's way through all of them, function by function, is told in [design](crate::docs::design), with what looks
@@ -58,8 +60,10 @@ mod planted;
 mod pressure;
 mod release;
 mod share;
+mod skip;
 mod stall;
 mod state;
+mod stop;
 mod tracker;
 mod turns;
 mod work;
@@ -87,6 +91,7 @@ pub use config::EngineConfig;
 pub use conflict::{ConflictPolicy, MessageConflict};
 pub use event::{Arrival, Assignment, Event, HandlerFailure, Identified, LONGEST_AFTER};
 pub use order::Order;
+pub use skip::{SkipRefused, Skippable};
 pub use state::{PartitionPhase, PartitionState, Waiting};
 
 use drain::Drain;
@@ -161,6 +166,8 @@ pub struct Engine {
     shutting_down: bool,
     /// An operator has paused the consumer.
     halted: bool,
+    /// Records that an operator skips and that are not settled yet.
+    skips: Vec<WorkId>,
     #[cfg(test)]
     planted: Option<Bug>,
 }
@@ -169,6 +176,7 @@ pub struct Engine {
 enum Timer {
     Work(WorkId),
     Release(Token),
+    Try(usize),
 }
 
 impl Engine {
@@ -212,6 +220,7 @@ impl Engine {
             given_back: Vec::new(),
             shutting_down: false,
             halted: false,
+            skips: Vec::new(),
             #[cfg(test)]
             planted: None,
         }
@@ -222,6 +231,7 @@ impl Engine {
         self.now = self.now.max(now);
         std::mem::swap(&mut self.out, actions);
         self.take(event);
+        self.push_skips();
         self.settle_down();
         self.check_drains();
         for (partition, records) in std::mem::take(&mut self.given_back) {
@@ -251,6 +261,8 @@ impl Engine {
             Event::Tick => self.tick(),
             Event::Pause => self.halt(),
             Event::Resume => self.go_on(),
+            Event::Retry(partition) => self.retry(partition.as_ref()),
+            Event::Skip { work } => self.skip(work),
             Event::Shutdown { deadline } => self.shut_down(deadline),
         }
     }
@@ -283,6 +295,7 @@ impl Engine {
             match timer {
                 Timer::Work(id) => self.wake(id),
                 Timer::Release(token) => self.resend_release(token),
+                Timer::Try(index) => self.try_due(index),
             }
         }
         if self.now >= self.next_scan {

@@ -1,13 +1,13 @@
 //! The state of one assignment of one partition.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::record::Offset;
 
 use super::Assignment;
 use super::lane::{LaneIndex, LaneKey};
+use super::stop::Stop;
 use super::tracker::Tracker;
 
 /// What an assignment may still do.
@@ -17,7 +17,7 @@ pub(super) enum Phase {
     Active,
     /// Nothing new; what runs may end and is committed.
     Draining,
-    /// Nothing new, because a record cannot be handled. What settled before it is still committed.
+    /// Nothing new but tries of one record, which cannot be handled. What settled before it is still committed.
     Stopped,
     /// It belongs to somebody else now. What runs may end; nothing is committed any more.
     Closed,
@@ -70,8 +70,8 @@ pub(super) struct Part {
     pub(super) committing: Option<Offset>,
     /// The greatest offset that the source has taken as committed.
     pub(super) committed: Option<Offset>,
-    /// The record that stopped it, and why.
-    pub(super) stopped_by: Option<(Offset, Arc<str>)>,
+    /// Where and why it stands stopped.
+    pub(super) stop: Option<Stop>,
     /// Records settled.
     pub(super) settled_in_all: u64,
     /// Records settled since the last commit was sent.
@@ -110,7 +110,7 @@ impl Part {
             sent: None,
             committing: None,
             committed: None,
-            stopped_by: None,
+            stop: None,
             settled_in_all: 0,
             settled: 0,
             last_commit: now,

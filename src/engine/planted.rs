@@ -52,6 +52,14 @@ pub(super) enum Bug {
     DoubtForgotten,
     /// What does not run keeps its claim at the end of a drain.
     KeptAtTheEnd,
+    /// A stopped partition never tries its record again by itself.
+    NeverTriedAgain,
+    /// A try of a stopped partition's record forgets how often it failed.
+    TryForgetsTheCount,
+    /// What lies behind a stopped record starts when that is tried again.
+    OthersStartDuringATry,
+    /// A skip settles the record behind the one that an operator named.
+    NeighbourSkipped,
 }
 
 impl Engine {

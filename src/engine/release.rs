@@ -9,7 +9,7 @@ use crate::record::Record;
 use crate::store::{GivenBack, Release, ReleaseOutcome, StoreError, Token};
 
 use super::claim::LONGEST_DELAY;
-use super::partition::Phase;
+use super::partition::Part;
 use super::work::{Stage, Work};
 use super::{Action, Bug, Engine, Timer, WorkId};
 
@@ -50,9 +50,11 @@ impl Engine {
 
     pub(super) fn send_first_release(&mut self, id: WorkId, token: Token) {
         let limit = self.config.max_attempts;
+        let forgets = self.planted(Bug::CountForgotten)
+            || (self.planted(Bug::TryForgetsTheCount) && self.part_of(id).is_some_and(|part| part.rests()));
         let Some(given_back) = self.work(id).map(|work| work.given_back(limit)) else { return };
         let given_back = match given_back {
-            _ if self.planted(Bug::CountForgotten) => GivenBack::Unstarted,
+            _ if forgets => GivenBack::Unstarted,
             GivenBack::GivenUp { attempts } if self.planted(Bug::NoteDropped) => GivenBack::Failed { attempts },
             given_back => given_back,
         };
@@ -126,8 +128,7 @@ impl Engine {
             if self.work(pending.work).is_some_and(|work| work.delivered) {
                 self.settle(pending.work, Outcome::Retried);
             } else {
-                self.enter(pending.work, Stage::Queued);
-                self.disown(pending.release.lease.fingerprint, pending.work);
+                self.queue(pending.work);
                 self.stir_lane_of(pending.work);
             }
         }
@@ -150,12 +151,34 @@ impl Engine {
         }
     }
 
-    /// Forgets a record of an assignment that starts nothing any more, unless something of it is still under way.
+    /// Forgets a record of an assignment that starts nothing any more, unless something of it is still under way. One of
+    /// a stopped partition rests.
     pub(super) fn drop_if_unwanted(&mut self, id: WorkId) {
+        if self.may_move(id) {
+            return;
+        }
         let Some(work) = self.work(id) else { return };
-        let active = self.parts.get(work.part).is_some_and(|part| part.phase == Phase::Active);
-        if !active && !work.holds_up_drain() {
+        let (rests, busy) = (self.parts.get(work.part).is_some_and(Part::rests), work.holds_up_drain());
+        if rests {
+            self.rest(id);
+        } else if !busy {
             self.drop_unsettled(id);
         }
+    }
+
+    /// Whether a record may go on by itself: its partition is active, or its lane is tried.
+    pub(super) fn may_move(&self, id: WorkId) -> bool {
+        self.work(id).is_some_and(|work| self.moves(work.part, work.lane))
+    }
+
+    /// A record does not go on here, after an attempt that failed or a copy that was not delivered: it rests, or another
+    /// owner goes on with it. The count goes along.
+    pub(super) fn leave(&mut self, id: WorkId) {
+        let rests = self.part_of(id).is_some_and(|part| part.rests());
+        if rests {
+            return self.rest(id);
+        }
+        self.give_back(id);
+        self.drop_unsettled(id);
     }
 }

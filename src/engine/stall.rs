@@ -64,8 +64,10 @@ impl Engine {
     pub(super) fn what_it_waits_for(&self, index: usize) -> Option<(Offset, WaitsFor)> {
         let part = self.parts.get(index);
         let watermark = part.and_then(|part| part.tracker.watermark()).unwrap_or_default();
-        if part.is_some_and(|part| part.phase == Phase::Stopped) {
-            return Some((watermark, WaitsFor::Stopped));
+        if let Some(stop) = part.filter(|part| part.phase == Phase::Stopped).and_then(|part| part.stop.as_ref()) {
+            let tried = stop.work.filter(|_| stop.trying).and_then(|id| self.work(id));
+            let waits_for = tried.map_or(WaitsFor::Stopped, |work| work.waits_for(self.now));
+            return Some((watermark, waits_for));
         }
         let of_part = self.works.iter().map(|(_, work)| work).filter(|work| work.part == index);
         let first = of_part.min_by_key(|work| work.record.offset())?;

@@ -1,10 +1,9 @@
 //! What each partition is doing, for people to look at.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::observe::WaitsFor;
+use crate::observe::{PartitionStop, WaitsFor};
 use crate::record::{Epoch, Offset, TopicPartition};
 
 use super::Engine;
@@ -33,8 +32,8 @@ pub struct PartitionState {
     pub settled: u64,
     /// Whether the source is told to deliver nothing of it, for too much is in flight or because it is stopped.
     pub held_back: bool,
-    /// The first record that is not settled. `None` where all are, where it is stopped, and where that record came from a
-    /// retry topic and is not due.
+    /// The first record that is not settled, or the one that a stopped partition tries. `None` if all are settled, if it
+    /// is stopped and tries none, and if that record came from a retry topic and is not due.
     pub waiting: Option<Waiting>,
 }
 
@@ -45,13 +44,8 @@ pub enum PartitionPhase {
     Active,
     /// It is being given up: what runs may end.
     Draining,
-    /// Nothing, until a person acts.
-    Stopped {
-        /// The record that cannot be handled.
-        offset: Offset,
-        /// Why, and the way out.
-        reason: Arc<str>,
-    },
+    /// Nothing but tries of one record, until that is settled.
+    Stopped(PartitionStop),
 }
 
 /// A record that holds back the commit, and why.
@@ -82,14 +76,13 @@ impl Engine {
     }
 
     fn state(&self, part: &Part, first: Option<&Work>, now: Duration) -> PartitionState {
-        let phase = match (&part.phase, &part.stopped_by) {
+        let phase = match (&part.phase, &part.stop) {
             (Phase::Active, _) => PartitionPhase::Active,
-            (Phase::Stopped, Some((offset, reason))) => {
-                PartitionPhase::Stopped { offset: *offset, reason: Arc::clone(reason) }
-            }
+            (Phase::Stopped, Some(stop)) => PartitionPhase::Stopped(stop.report(now)),
             (Phase::Draining | Phase::Closed | Phase::Stopped, _) => PartitionPhase::Draining,
         };
-        let first = first.filter(|_| part.phase != Phase::Stopped);
+        let tried = part.stop.as_ref().filter(|stop| stop.trying).and_then(|stop| self.work(stop.work?));
+        let first = if part.phase == Phase::Stopped { tried } else { first };
         let due = first.filter(|work| !matches!(work.stage, Stage::NotDue(at) if at > now));
         let waiting = due.map(|work| Waiting {
             offset: work.record.offset(),

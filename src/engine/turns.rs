@@ -1,6 +1,7 @@
 //! Whose handler may start now: the bounds on calls and on exposed records, and suspects that run alone.
 
 use super::lane::LaneIndex;
+use super::partition::Phase;
 use super::work::{Stage, Work};
 use super::{Action, Bug, Engine, Order, Start, WorkId};
 
@@ -172,6 +173,11 @@ impl Engine {
     /// Starts the records behind a head that was just started, as far as the same call takes them: what follows one
     /// another in a lane is handled in one call in that order, or in calls one after the other.
     pub(super) fn start_more(&mut self, index: LaneIndex) {
+        let part = self.lanes.get(index.0).map(|lane| lane.part);
+        if part.and_then(|part| self.parts.get(part)).is_some_and(|part| part.phase != Phase::Active) {
+            // A stopped partition tries one record.
+            return;
+        }
         let mut at = 1;
         while (1..self.config.batch).contains(&self.call.len()) {
             let Some(id) = self.lanes.get(index.0).and_then(|lane| lane.works.get(at).copied()) else { return };

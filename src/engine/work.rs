@@ -141,6 +141,14 @@ pub(super) struct Work {
     pub(super) delivered: bool,
     /// Whether its handler said to skip it.
     pub(super) skipped: bool,
+    /// Whether an operator skips it.
+    pub(super) operator_skips: bool,
+    /// Whether an operator lets it start although processes ended by it as often as it may be started.
+    pub(super) granted: bool,
+    /// Before when it is not started again, although it holds nothing meanwhile.
+    pub(super) rests_until: Duration,
+    /// What the application answered to the last attempt that failed, as far as it may be shown.
+    pub(super) answered: Option<Arc<str>>,
     /// The token of the claim under way, or of the one that is held.
     pub(super) token: Option<Token>,
     /// When the claim under that token was first sent.
@@ -180,7 +188,7 @@ impl Work {
     /// Whether its handler must run alone: it was, or would be, taken over for the second time or more.
     pub(super) fn runs_alone(&self) -> bool {
         match (self.hold, self.suspected) {
-            (Some(hold), _) => hold.suspect && hold.attempts >= 2,
+            (Some(hold), _) => self.granted || (hold.suspect && hold.attempts >= 2),
             (None, Some(attempts)) => attempts >= 1,
             (None, None) => false,
         }
@@ -189,6 +197,7 @@ impl Work {
     /// What has become of it when it settles after its completion, or after a copy of it was delivered.
     pub(super) fn outcome(&self) -> Outcome {
         match &self.bound_for {
+            _ if self.operator_skips => Outcome::SkippedByOperator,
             _ if self.skipped => Outcome::Skipped,
             Some(Destination::DeadLetter { .. }) => Outcome::DeadLettered,
             Some(Destination::Retry { .. }) => Outcome::Retried,

@@ -84,6 +84,7 @@ impl Engine {
             self.report_doubt(id, None);
         }
         let Some(work) = self.remove(id) else { return };
+        self.skip_ended(&work, None);
         let partition = work.record.partition();
         match self.given_back.last_mut() {
             Some((last, records)) if last == partition => *records += 1,

@@ -38,7 +38,9 @@ macro_rules! every_method {
             on_complete(record: &Record, verdict: Verdict);
             on_possible_repeat(record: &Record, first: Option<&Origin>);
             on_lease_lost(record: &Record);
-            on_stop(partition: &TopicPartition, offset: Offset, reason: &str);
+            on_stop(partition: &TopicPartition, stop: &crate::observe::PartitionStop);
+            on_try(partition: &TopicPartition, offset: Offset, tries: u32, by_operator: bool);
+            on_stop_over(partition: &TopicPartition);
             on_commit(partition: &TopicPartition, offset: Offset, lag: Duration);
             on_commit_failed(partition: &TopicPartition, offset: Offset, refused: &CommitRefused);
             on_assign(partition: &TopicPartition, epoch: Epoch);

@@ -12,7 +12,9 @@ use std::time::Duration;
 use tracing::Level;
 
 use super::{Limiter, stall};
-use crate::observe::{CommitRefused, DuplicateBy, FailureKind, Observer, Outcome, RefusalKind, WaitsFor};
+use crate::observe::{
+    CommitRefused, DuplicateBy, FailureKind, Observer, Outcome, PartitionStop, RefusalKind, WaitsFor,
+};
 use crate::record::{Epoch, Offset, Origin, Record, TopicPartition};
 use crate::store::{StoreError, Verdict};
 
@@ -127,6 +129,10 @@ impl Observer for Log {
     }
 
     fn on_settle(&self, record: &Record, outcome: Outcome, since_delivery: Duration) {
+        if outcome == Outcome::SkippedByOperator {
+            // There are as many of them as operators ask for: none is left out.
+            tracing::warn!(origin = %record.origin(), "an operator skipped a record: it is settled and not handled");
+        }
         tracing::trace!(origin = %record.origin(), ?outcome, ?since_delivery, "settled");
     }
 
@@ -168,8 +174,21 @@ impl Observer for Log {
         );
     }
 
-    fn on_stop(&self, partition: &TopicPartition, offset: Offset, reason: &str) {
-        tracing::error!(%partition, offset, reason, "the partition stops here; nothing is skipped");
+    fn on_stop(&self, partition: &TopicPartition, stop: &PartitionStop) {
+        let PartitionStop { offset, cause, reason, answered, tries, next_try, .. } = stop;
+        let next_try = next_try.map(tracing::field::debug);
+        tracing::error!(
+            %partition, offset, cause = cause.name(), reason = &**reason, answered = answered.as_deref(), tries, next_try,
+            "the partition stops here; nothing is skipped"
+        );
+    }
+
+    fn on_try(&self, partition: &TopicPartition, offset: Offset, tries: u32, by_operator: bool) {
+        tracing::info!(%partition, offset, tries, by_operator, "the stopped partition tries its record again");
+    }
+
+    fn on_stop_over(&self, partition: &TopicPartition) {
+        tracing::info!(%partition, "the stopped partition goes on");
     }
 
     fn on_commit(&self, partition: &TopicPartition, offset: Offset, lag: Duration) {

@@ -11,7 +11,8 @@ use super::gate;
 use super::names::{self, Kind};
 use super::topics::{Topic, Topics};
 use crate::observe::{
-    CommitRefused, DuplicateBy, FailureKind, GroupState, KafkaClients, KafkaState, Observer, Outcome, WaitsFor,
+    CommitRefused, DuplicateBy, FailureKind, GroupState, KafkaClients, KafkaState, Observer, Outcome, PartitionStop,
+    WaitsFor,
 };
 use crate::record::{Epoch, Offset, Origin, Record, TopicPartition};
 use crate::store::{Breaker, FINDINGS, Server, StoreError, StoreHealth, Verdict};
@@ -172,8 +173,12 @@ impl Observer for Metrics {
         self.of(record, |topic| topic.leases_lost.increment(1));
     }
 
-    fn on_stop(&self, partition: &TopicPartition, _offset: Offset, _reason: &str) {
+    fn on_stop(&self, partition: &TopicPartition, _stop: &PartitionStop) {
         set(names::STOPPED, partition, 1.0);
+    }
+
+    fn on_stop_over(&self, partition: &TopicPartition) {
+        set(names::STOPPED, partition, 0.0);
     }
 
     fn on_commit(&self, partition: &TopicPartition, offset: Offset, lag: Duration) {

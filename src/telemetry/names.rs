@@ -35,7 +35,7 @@ macro_rules! metrics {
 
 metrics! {
     DELIVERED = Counter "hapax_records_delivered_total" ["topic"] "Records that arrived from the source.";
-    SETTLED = Counter "hapax_records_settled_total" ["topic", "outcome"] "Records that need nothing more, by outcome: handled (and recorded as done), duplicate, dead_lettered, retried (a copy lies in a retry topic), expired or skipped (as the handler said).";
+    SETTLED = Counter "hapax_records_settled_total" ["topic", "outcome"] "Records that need nothing more, by outcome: handled (and recorded as done), duplicate, dead_lettered, retried (a copy lies in a retry topic), expired, skipped (as the handler said) or skipped_by_operator.";
     GIVEN_BACK = Counter "hapax_records_given_back_total" ["topic"] "Delivered records left without an outcome, for their partition was revoked, lost or stopped; who reads it next gets them again.";
     IN_FLIGHT = Gauge "hapax_records_in_flight" ["topic"] "Delivered records that are neither settled nor given back.";
     DUPLICATES = Counter "hapax_duplicates_total" ["topic", "by"] "Duplicates, by who recognised them: cache, store or process.";

@@ -45,8 +45,8 @@ pub(super) fn in_words(waits_for: &WaitsFor) -> Cow<'static, str> {
              the topic exists, that its brokers are reached, and that this process may write to it"
         }
         WaitsFor::Stopped => {
-            "a person, for the partition is stopped at this record and nothing is skipped: remove the reason, which was \
-             logged when it stopped, and start the process again"
+            "its next try or an operator, for the partition is stopped at this record and nothing is skipped: remove the \
+             reason, which was logged when it stopped, then `hapax retry`; `hapax skip` settles this record alone"
         }
     })
 }

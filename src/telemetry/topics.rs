@@ -16,7 +16,7 @@ use crate::store::Verdict;
 pub(super) struct Topic {
     name: Arc<str>,
     pub(super) delivered: Counter,
-    settled: [Counter; 6],
+    settled: [Counter; 7],
     pub(super) given_back: Counter,
     pub(super) in_flight: Gauge,
     duplicates: [Counter; 3],
@@ -52,7 +52,7 @@ impl Topic {
         Self {
             name: Arc::clone(name),
             delivered: counted(names::DELIVERED),
-            settled: ["handled", "duplicate", "dead_lettered", "retried", "expired", "skipped"]
+            settled: ["handled", "duplicate", "dead_lettered", "retried", "expired", "skipped", "skipped_by_operator"]
                 .map(|value| labelled(name, names::SETTLED, "outcome", value)),
             given_back: counted(names::GIVEN_BACK),
             in_flight: gauge!(names::IN_FLIGHT, "topic" => Arc::clone(name)),
@@ -80,7 +80,7 @@ impl Topic {
     }
 
     pub(super) fn settled(&self, outcome: Outcome) -> &Counter {
-        let [handled, duplicate, dead_lettered, retried, expired, skipped] = &self.settled;
+        let [handled, duplicate, dead_lettered, retried, expired, skipped, by_operator] = &self.settled;
         match outcome {
             Outcome::Handled => handled,
             Outcome::Duplicate => duplicate,
@@ -88,6 +88,7 @@ impl Topic {
             Outcome::Retried => retried,
             Outcome::Expired => expired,
             Outcome::Skipped => skipped,
+            Outcome::SkippedByOperator => by_operator,
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hapax::consumer::{Consumer, ConsumerBuilder, Failure, Handler};
 use hapax::error::RunError;
-use hapax::observe::{DuplicateBy, FailureKind, Observer};
+use hapax::observe::{DuplicateBy, FailureKind, Observer, PartitionStop};
 use hapax::record::{Epoch, Offset, Origin, Record, TopicPartition};
 use hapax::store::{LeaseTerms, RedisStore, RedisStoreBuilder, StoreError, Verdict};
 use tokio::sync::watch;
@@ -117,8 +117,8 @@ impl Observer for Journal {
         self.write(Entry::Conflict(place(record), first.to_string()));
     }
 
-    fn on_stop(&self, partition: &TopicPartition, offset: Offset, reason: &str) {
-        self.write(Entry::Stopped((partition.partition(), offset), reason.to_owned()));
+    fn on_stop(&self, partition: &TopicPartition, stop: &PartitionStop) {
+        self.write(Entry::Stopped((partition.partition(), stop.offset), stop.reason.to_string()));
     }
 
     fn on_commit(&self, partition: &TopicPartition, offset: Offset, _: Duration) {

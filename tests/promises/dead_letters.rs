@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use hapax::consumer::{ConsumerBuilder, Failure, Handler};
 use hapax::id::IdPolicy;
-use hapax::observe::{Observer, Outcome};
+use hapax::observe::{Observer, Outcome, PartitionStop};
 use hapax::record::{Record, TopicPartition};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -55,8 +55,8 @@ impl Observer for Notes {
         self.note(format!("undelivered {}: {reason}", text(record)));
     }
 
-    fn on_stop(&self, _: &TopicPartition, offset: i64, reason: &str) {
-        self.note(format!("stopped {offset}: {reason}"));
+    fn on_stop(&self, _: &TopicPartition, stop: &PartitionStop) {
+        self.note(format!("stopped {}: {}", stop.offset, stop.reason));
     }
 }
 

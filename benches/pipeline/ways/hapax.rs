@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hapax::consumer::{Consumer, ConsumerBuilder};
 use hapax::id::Namespace;
-use hapax::observe::{DuplicateBy, Observer, Outcome};
+use hapax::observe::{DuplicateBy, Observer, Outcome, PartitionStop};
 use hapax::record::{Offset, Record, TopicPartition};
 use hapax::store::{RedisStore, Verdict};
 use hapax::telemetry::Telemetry;
@@ -91,7 +91,7 @@ impl Observer for Watching {
     fn on_commit(&self, partition: &TopicPartition, offset: Offset, lag: Duration) {
         self.telemetry.on_commit(partition, offset, lag);
     }
-    fn on_stop(&self, partition: &TopicPartition, offset: Offset, reason: &str) {
-        panic!("{partition} stopped at {offset}: {reason}");
+    fn on_stop(&self, partition: &TopicPartition, stop: &PartitionStop) {
+        panic!("{partition} stopped at {}: {}", stop.offset, stop.reason);
     }
 }

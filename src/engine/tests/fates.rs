@@ -69,6 +69,8 @@ fn what_is_dropped_unsettled_is_told_once_per_partition() {
     assert_eq!(bench.told("give back"), ["give back t-0 2"], "v still runs");
     bench.whole("v");
     bench.fails('y', FailureKind::Fatal);
+    assert_eq!(bench.told("give back"), ["give back t-0 2"], "a stopped partition keeps what it has");
+    bench.lose(&b);
     assert_eq!(bench.told("give back"), ["give back t-0 2", "give back t-1 2"]);
     assert_eq!((bench.outcomes('v'), bench.engine.in_flight()), (vec![Outcome::Handled], 0));
 }

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use super::super::*;
 use crate::id::{Fingerprint, IdProblem, NoMessageId};
-use crate::observe::{CommitRefused, DuplicateBy, FailureKind, Outcome};
+use crate::observe::{CommitRefused, DuplicateBy, FailureKind, Outcome, PartitionStop};
 use crate::record::{Epoch, Offset, Origin, Record};
 use crate::store::{
     Cause, Claim, ClaimOutcome, Completion, CompletionOutcome, GiveUp, GiveUpOutcome, GivenBack, Lease, Release,
@@ -135,8 +135,15 @@ impl Observer for Notes {
         self.accounts.lock().given_back += records;
         self.note(format!("give back {partition} {records}"));
     }
-    fn on_stop(&self, partition: &TopicPartition, offset: Offset, reason: &str) {
-        self.note(format!("stop {partition}@{offset}: {reason}"));
+    fn on_stop(&self, partition: &TopicPartition, stop: &PartitionStop) {
+        self.note(format!("stop {partition}@{}: {}", stop.offset, stop.reason));
+    }
+    fn on_try(&self, partition: &TopicPartition, offset: Offset, tries: u32, by_operator: bool) {
+        let by = if by_operator { "an operator" } else { "itself" };
+        self.note(format!("try {partition}@{offset} {tries} by {by}"));
+    }
+    fn on_stop_over(&self, partition: &TopicPartition) {
+        self.note(format!("goes on {partition}"));
     }
     fn on_revoke(&self, partition: &TopicPartition, _epoch: Epoch, drained: bool) {
         self.note(format!("revoke {partition} {}", if drained { "drained" } else { "late" }));
@@ -174,6 +181,8 @@ pub(super) struct Bench {
     committing: Vec<(Assignment, Offset)>,
     pub(super) paused: Vec<Assignment>,
     pub(super) revoked: Vec<Assignment>,
+    /// What became of records that an operator skipped.
+    pub(super) skipped: Vec<Option<Outcome>>,
     pub(super) finished: bool,
 }
 
@@ -212,6 +221,7 @@ impl Bench {
             committing: Vec::new(),
             paused: Vec::new(),
             revoked: Vec::new(),
+            skipped: Vec::new(),
             finished: false,
         }
     }
@@ -240,6 +250,7 @@ impl Bench {
                 Action::Pause(assignment) => self.paused.push(assignment),
                 Action::Resume(assignment) => self.paused.retain(|paused| *paused != assignment),
                 Action::RevokeDone(assignments) => self.revoked.extend(assignments),
+                Action::SkipEnded { outcome, .. } => self.skipped.push(outcome),
                 Action::Finished => self.finished = true,
             }
         }
@@ -405,7 +416,7 @@ impl Bench {
 
     /// As `fails`; the handler asks for a pause.
     pub(super) fn fails_for(&mut self, id: char, kind: FailureKind, after: Duration) {
-        self.end(id, Err(HandlerFailure { kind, after: Some(after) }));
+        self.end(id, Err(HandlerFailure { kind, after: Some(after), answered: None }));
     }
 
     /// The IDs of the running handlers that were told that their lease is lost.

@@ -15,5 +15,6 @@ mod orders;
 mod pauses;
 mod sim;
 mod states;
+mod stops;
 mod suspects;
 mod tracker;

@@ -5,7 +5,7 @@ use crate::engine::{PartitionPhase, PartitionState};
 use crate::observe::{FailureKind, WaitsFor};
 
 impl Bench {
-    fn states(&self) -> Vec<PartitionState> {
+    pub(super) fn states(&self) -> Vec<PartitionState> {
         self.engine.states(self.now)
     }
 }
@@ -65,8 +65,9 @@ fn a_stopped_partition_tells_where_and_why_and_a_draining_one_that_it_drains() {
     bench.claimed("y");
     bench.revoke(&b, ms(5000));
     let states = bench.states();
-    let PartitionPhase::Stopped { offset, reason } = &states[0].phase else { panic!("{states:?}") };
-    assert_eq!((*offset, states[0].held_back, states[0].waiting.is_none()), (1, true, true));
+    let PartitionPhase::Stopped(stop) = &states[0].phase else { panic!("{states:?}") };
+    let (offset, reason) = (stop.offset, &stop.reason);
+    assert_eq!((offset, states[0].held_back, states[0].waiting.is_none()), (1, true, true));
     assert!(reason.contains("the ID is empty"), "{reason}");
     assert_eq!(states[1].phase, PartitionPhase::Draining);
 }

@@ -14,12 +14,12 @@ use super::body::Body;
 use super::explain::{Around, explain, told};
 use super::ids::{AskedId, fingerprints};
 use super::state::{AdminState, TargetCondition};
-use super::{clock, page};
+use super::{clock, page, stopped};
 use crate::consumer::{Control, wall_clock};
 use crate::sidecar::listen::Problem;
 use crate::store;
 
-/// The longest reason of a pause, in bytes.
+/// The longest reason of a pause or a skip, in bytes.
 const LONGEST_REASON: usize = 500;
 
 type Shared = State<Arc<AdminState>>;
@@ -32,6 +32,8 @@ pub fn router(state: Arc<AdminState>) -> Router {
         .route("/v1/partitions", get(partitions))
         .route("/v1/pause", post(pause))
         .route("/v1/resume", post(resume))
+        .route("/v1/retry", post(stopped::retry))
+        .route("/v1/skip", post(stopped::skip))
         .route("/v1/inspect", post(inspect_ids))
         .route("/v1/explain", post(explain_ids))
         .route("/v1/forget", post(forget_ids))
@@ -55,14 +57,7 @@ struct Pause {
 async fn pause(State(state): Shared, Body(body): Body<Pause>) -> Result<Json<Value>, Problem> {
     let control = control(&state)?;
     let reason = body.reason.unwrap_or_default();
-    if reason.len() > LONGEST_REASON {
-        let says = format!("reason has {} bytes, and may have {LONGEST_REASON}", reason.len());
-        return Err(Problem::bad_request(says));
-    }
-    let reason = match reason.trim() {
-        "" => "no reason was given",
-        reason => reason,
-    };
+    let reason = readable_reason(&reason)?.unwrap_or("no reason was given");
     tracing::warn!(reason, "paused by an operator: no handler starts until it is resumed");
     control.pause(reason);
     Ok(Json(json!({ "paused": reason })))
@@ -77,7 +72,7 @@ async fn resume(State(state): Shared, Body(Resume {}): Body<Resume>) -> Result<J
     // To say that it goes on would not be true: an application that wanted no more messages is not asked again.
     if state.target.as_ref().is_some_and(|target| target.state().condition == TargetCondition::Gone) {
         let says =
-            "the application asked for an end of delivery (410): when it takes messages again, start hapax again";
+            "the application asked for an end of delivery (410): when it takes messages again, call POST /v1/retry";
         return Err(Problem::new(StatusCode::CONFLICT, says));
     }
     if control.paused().is_some() {
@@ -87,9 +82,19 @@ async fn resume(State(state): Shared, Body(Resume {}): Body<Resume>) -> Result<J
     Ok(Json(json!({ "paused": null })))
 }
 
-fn control(state: &AdminState) -> Result<&Control, Problem> {
+/// A reason as it was given, within limits; `None` if there is none.
+pub(super) fn readable_reason(reason: &str) -> Result<Option<&str>, Problem> {
+    if reason.len() > LONGEST_REASON {
+        let says = format!("reason has {} bytes, and may have {LONGEST_REASON}", reason.len());
+        return Err(Problem::bad_request(says));
+    }
+    Ok(Some(reason.trim()).filter(|reason| !reason.is_empty()))
+}
+
+pub(super) fn control(state: &AdminState) -> Result<&Control, Problem> {
     state.consumer.as_ref().ok_or_else(|| {
-        let says = "there is no consumer in this process to pause: the application reads for itself; pause it there";
+        let says =
+            "there is no consumer in this process: the application reads for itself; pause, retry and skip there";
         Problem::new(StatusCode::CONFLICT, says)
     })
 }

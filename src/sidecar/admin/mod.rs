@@ -1,4 +1,4 @@
-//! Administration: what is going on, and why; pause, resume, inspect, explain, forget.
+//! Administration: what is going on, and why; pause, resume, retry, skip, inspect, explain, forget.
 //!
 //! | call | body | answer |
 //! |---|---|---|
@@ -7,6 +7,8 @@
 //! | `GET /v1/partitions` | | what each assigned partition is doing |
 //! | `POST /v1/pause` | `{"reason": "…"}` | `{"paused": "…"}`: no handler starts any more, what runs ends |
 //! | `POST /v1/resume` | `{}` | `{"paused": null}` |
+//! | `POST /v1/retry` | `{}`, or `{"topic": "orders", "partition": 3}` | `{"retried": […]}`: stopped partitions try their records again, or that one; with `{}` also an application that asked for an end of delivery |
+//! | `POST /v1/skip` | `{"record": "orders/3/42", "reason": "…", "confirm": true}` | what the record is; with `confirm` it settles without being handled |
 //! | `POST /v1/inspect` | `{"ids": […]}` | the state of each ID in the store |
 //! | `POST /v1/explain` | `{"ids": […]}` | the same, and a sentence that says what would become of a message with this ID now |
 //! | `POST /v1/forget` | `{"ids": […], "confirm": true}` | of each ID, whether it was remembered; its message is handled when it comes again |
@@ -18,7 +20,7 @@
 //! own `error` where the store did not answer.
 //!
 //! Every `POST` needs `Content-Type: application/json`, which no web page can send to another host unasked. Errors are
-//! `{"error": "…"}` with 400 (the body), 409 (there is nothing to pause), 415 (the content type). Who may call at all,
+//! `{"error": "…"}` with 400 (the body), 409 (there is nothing to pause, to try again or to skip), 415 (the content type). Who may call at all,
 //! by which `Host` and with which token, is decided around this by [`listen`](super::listen).
 
 mod api;
@@ -30,6 +32,7 @@ mod page;
 mod rates;
 mod state;
 mod status;
+mod stopped;
 mod tally;
 #[cfg(test)]
 mod tests;

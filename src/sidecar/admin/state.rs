@@ -46,16 +46,31 @@ impl AdminState {
 /// Asks for the state of the application that messages are posted to, as it was last seen; called for every look at the
 /// status, so it must answer at once.
 #[derive(Clone)]
-pub struct Target(Arc<dyn Fn() -> TargetState + Send + Sync>);
+pub struct Target {
+    ask: Arc<dyn Fn() -> TargetState + Send + Sync>,
+    reopen: Arc<dyn Fn() -> bool + Send + Sync>,
+}
 
 impl Target {
     /// Asks by calling a closure.
     pub fn new(ask: impl Fn() -> TargetState + Send + Sync + 'static) -> Self {
-        Self(Arc::new(ask))
+        Self { ask: Arc::new(ask), reopen: Arc::new(|| false) }
+    }
+
+    /// Lets messages be delivered again, by a closure, after the application asked for an end of delivery. The closure
+    /// returns whether they are.
+    #[must_use]
+    pub fn reopened_by(mut self, reopen: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        self.reopen = Arc::new(reopen);
+        self
+    }
+
+    pub(super) fn reopen(&self) -> bool {
+        (self.reopen)()
     }
 
     pub(super) fn state(&self) -> TargetState {
-        (self.0)()
+        (self.ask)()
     }
 }
 

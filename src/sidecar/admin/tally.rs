@@ -7,7 +7,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::rates::{Rates, TOLD, per_second};
-use crate::observe::{CommitRefused, DuplicateBy, FailureKind, Observer, Outcome, RefusalKind};
+use crate::observe::{CommitRefused, DuplicateBy, FailureKind, Observer, Outcome, PartitionStop, RefusalKind};
 use crate::record::{Offset, Origin, Record, TopicPartition};
 use crate::store::{StoreError, Verdict};
 
@@ -53,6 +53,8 @@ counts! {
     expired,
     /// Records that their handler skipped.
     skipped,
+    /// Records that an operator skipped.
+    skipped_by_operator,
     /// Delivered records that were given back without an outcome.
     given_back,
     /// Attempts that failed.
@@ -226,6 +228,7 @@ impl Observer for Tally {
             Outcome::Retried => &self.numbers.sent_to_retry,
             Outcome::Expired => &self.numbers.expired,
             Outcome::Skipped => &self.numbers.skipped,
+            Outcome::SkippedByOperator => &self.numbers.skipped_by_operator,
         };
         more(number, 1);
     }
@@ -246,8 +249,10 @@ impl Observer for Tally {
         more(&self.numbers.leases_lost, 1);
     }
 
-    fn on_stop(&self, _: &TopicPartition, _: Offset, _: &str) {
-        more(&self.numbers.stops, 1);
+    fn on_stop(&self, _: &TopicPartition, stop: &PartitionStop) {
+        if stop.tries == 0 {
+            more(&self.numbers.stops, 1);
+        }
     }
 
     fn on_commit_failed(&self, _: &TopicPartition, _: Offset, refused: &CommitRefused) {

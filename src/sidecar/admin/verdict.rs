@@ -57,8 +57,15 @@ fn errors(snapshot: &Snapshot) -> Option<String> {
         // The rest of the reason says what can be done, at length.
         let reason = stop.reason.split(". ").next().unwrap_or_default().trim_end_matches('.');
         let more = if reason.len() + 1 < stop.reason.len() { " What to do stands at the partition." } else { "" };
+        let answered =
+            stop.answered.as_deref().map_or(String::new(), |answered| format!(" Its last attempt: {answered}."));
+        let next_try = match stop.next_try_ms {
+            Some(millis) => format!(" It is tried again in {}.", span(Duration::from_millis(millis))),
+            None if stop.trying => " It is being tried again.".to_owned(),
+            None => String::new(),
+        };
         return Some(format!(
-            "Partition {} is stopped at offset {}: {reason}.{more}{others}",
+            "Partition {} is stopped at offset {}: {reason}.{answered}{next_try}{more}{others}",
             part.name(),
             stop.offset
         ));

@@ -1,10 +1,13 @@
 //! Partitions, as they are told.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::clock::span;
 use crate::engine::{PartitionPhase, PartitionState};
-use crate::observe::WaitsFor;
+use crate::observe::{PartitionStop, StopCause, WaitsFor};
+use crate::record::TopicPartition;
 
 /// What one partition is doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -42,6 +45,54 @@ pub struct StoppedView {
     pub offset: i64,
     /// Why, and the way out.
     pub reason: String,
+    /// The kind of reason: `handler_failed`, `too_many_dead_letters`, `process_ended`, `no_id`, `conflict` or `log`.
+    pub cause: &'static str,
+    /// What the application answered to the last attempt: its status and the first line of its body.
+    pub answered: Option<String>,
+    /// How often the record was tried again since the partition stopped.
+    pub tries: u32,
+    /// Whether it is being tried now.
+    pub trying: bool,
+    /// In how many milliseconds it is tried again by itself; `null` where it waits for an operator, and during a try.
+    pub next_try_ms: Option<u64>,
+    /// For how many milliseconds it has been stopped.
+    pub since_ms: u64,
+    /// What follows, and what an operator can do, for people.
+    pub follows: String,
+}
+
+impl StoppedView {
+    /// What follows, and what an operator can do.
+    fn what_follows(&self, topic: &str, partition: i32) -> String {
+        let by_itself = match self.next_try_ms {
+            Some(millis) => format!("It is tried again by itself in {}.", span(Duration::from_millis(millis))),
+            None if self.trying => "It is being tried again.".to_owned(),
+            None if self.cause == StopCause::Log.name() => return "Start the process again.".to_owned(),
+            None => "It waits for an operator.".to_owned(),
+        };
+        let offset = self.offset;
+        format!(
+            "{by_itself} To try it at once: hapax retry. To settle it without handling it: hapax skip --record \
+             {topic}/{partition}/{offset} --reason TEXT."
+        )
+    }
+
+    pub(super) fn of(partition: &TopicPartition, stop: &PartitionStop) -> Self {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let mut view = Self {
+            offset: stop.offset,
+            reason: stop.reason.to_string(),
+            cause: stop.cause.name(),
+            answered: stop.answered.as_deref().map(str::to_owned),
+            tries: stop.tries,
+            trying: stop.trying,
+            next_try_ms: stop.next_try.map(millis),
+            since_ms: millis(stop.since),
+            follows: String::new(),
+        };
+        view.follows = view.what_follows(partition.topic(), partition.partition());
+        view
+    }
 }
 
 /// A record that holds back the commit.
@@ -70,9 +121,7 @@ impl From<PartitionState> for PartitionView {
         let (phase, stopped) = match state.phase {
             PartitionPhase::Active => ("active", None),
             PartitionPhase::Draining => ("draining", None),
-            PartitionPhase::Stopped { offset, reason } => {
-                ("stopped", Some(StoppedView { offset, reason: reason.to_string() }))
-            }
+            PartitionPhase::Stopped(stop) => ("stopped", Some(StoppedView::of(&state.partition, &stop))),
         };
         let waiting = state.waiting.map(|waiting| WaitingView {
             offset: waiting.offset,
@@ -107,6 +156,6 @@ fn says(waits_for: &WaitsFor) -> String {
         WaitsFor::Backoff(attempts) => format!("its next attempt, after {attempts} counted"),
         WaitsFor::Completion => "the store, which has not recorded it as done".to_owned(),
         WaitsFor::Delivery => "the dead-letter topic or a retry topic, which has not taken its copy".to_owned(),
-        WaitsFor::Stopped => "a person: the partition is stopped".to_owned(),
+        WaitsFor::Stopped => "its next try or an operator: the partition is stopped".to_owned(),
     }
 }

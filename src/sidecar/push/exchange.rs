@@ -43,6 +43,13 @@ pub(super) struct Answer {
 }
 
 impl Answer {
+    /// For operators: its status, and the first line of its body.
+    pub(super) fn shown(&self) -> String {
+        let body = self.body.bytes.trim_ascii_start();
+        let line = body.split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
+        text::said(&format!("it answers {}", self.status), line)
+    }
+
     /// For a log line.
     pub(super) fn said(&self) -> String {
         let said = text::said(&format!("it answers {}", self.status), &self.body.bytes);

@@ -40,7 +40,7 @@ impl From<Unsent> for Failure {
         match unsent {
             Unsent::Waits(reason, None) => Self::unavailable(reason),
             Unsent::Waits(reason, Some(pause)) => Self::unavailable(reason).after(pause),
-            Unsent::Unknown(reason) => Self::retryable(reason),
+            Unsent::Unknown(reason) => Self::retryable(reason.clone()).answered(&reason),
         }
     }
 }

@@ -80,6 +80,12 @@ impl Push {
         self.inner.outcomes.target.watch()
     }
 
+    /// Sends messages again to an application that wanted no more (410), because an operator asks for it. Returns whether
+    /// it had wanted no more.
+    pub fn reopen(&self) -> bool {
+        self.inner.outcomes.target.reopen()
+    }
+
     /// Waits until the application can take messages: [`PushSettings::ready_url`] answers with 2xx or, where there is
     /// none, a connection can be made. Asks without end; what it waits for is logged.
     ///
@@ -115,6 +121,7 @@ impl Inner {
         let sent = self.exchange.send(headers, body, wanted).await;
         let answer = sent.map_err(|fault| self.outcomes.no_answer(fault))?;
         let verdict = verdict(self.protocol, answer.status, &answer.body);
-        self.outcomes.follows(verdict, answer.status, answer.retry_after, || answer.said())
+        let follows = self.outcomes.follows(verdict, answer.status, answer.retry_after, || answer.said());
+        follows.map_err(|failure| failure.answered(&answer.shown()))
     }
 }

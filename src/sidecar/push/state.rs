@@ -33,7 +33,7 @@ pub enum TargetState {
         /// What happens and what can be done, for people.
         reason: String,
     },
-    /// It wants no more messages: until the process starts again none is sent.
+    /// It wants no more messages: none is sent until an operator asks for it, or the process starts again.
     Stopped {
         /// What it said.
         reason: String,
@@ -108,7 +108,18 @@ impl Target {
         new
     }
 
-    /// The state before, where that was another one. It never leaves [`TargetState::Stopped`].
+    /// An operator wants messages sent again. Returns whether it had wanted no more.
+    pub(super) fn reopen(&self) -> bool {
+        self.known.send_if_modified(|known| {
+            let stopped = matches!(known, TargetState::Stopped { .. });
+            if stopped {
+                *known = TargetState::Unknown;
+            }
+            stopped
+        })
+    }
+
+    /// The state before, where that was another one. By itself it never leaves [`TargetState::Stopped`].
     fn change(&self, to: TargetState) -> Option<TargetState> {
         if *self.known.borrow() == to {
             return None;
@@ -151,6 +162,9 @@ mod tests {
         target.ready();
         target.unavailable("away");
         assert_eq!(target.state(), TargetState::Stopped { reason: "410".into() });
+        assert!(target.reopen() && !target.reopen());
+        assert_eq!(target.state(), TargetState::Unknown);
+        assert!(target.stopped("410"), "it is asked again");
     }
 
     #[tokio::test(start_paused = true)]

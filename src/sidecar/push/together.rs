@@ -41,12 +41,16 @@ impl Inner {
     /// What an answer says about each of so many events.
     fn read(&self, answer: &Answer, count: usize) -> Vec<Handled> {
         let one = |verdict, status, said: &dyn Fn() -> String| {
-            self.outcomes.follows(verdict, status, answer.retry_after, said)
+            let follows = self.outcomes.follows(verdict, status, answer.retry_after, said);
+            follows.map_err(|failure| failure.answered(&said()))
         };
-        let all = |verdict, said: &dyn Fn() -> String| (0..count).map(|_| one(verdict, answer.status, said)).collect();
+        let all = |verdict, said: &dyn Fn() -> String| -> Vec<Handled> {
+            (0..count).map(|_| one(verdict, answer.status, said)).collect()
+        };
         let verdict = by_status(self.protocol, answer.status);
         if verdict != Verdict::Handled {
-            return all(verdict, &|| answer.said());
+            let shown = |handled: Handled| handled.map_err(|failure| failure.answered(&answer.shown()));
+            return all(verdict, &|| answer.said()).into_iter().map(shown).collect();
         }
         match self.protocol {
             PushProtocol::Http => match batch::results(&answer.body, count) {

@@ -74,7 +74,7 @@ impl Delivering<'_> {
 
     /// The application, for the status page.
     fn target(&self, push: &Push) -> Target {
-        let (push, url) = (push.clone(), self.push.url.clone());
+        let (push, url, reopened) = (push.clone(), self.push.url.clone(), push.clone());
         Target::new(move || {
             let (condition, says) = match push.state() {
                 push::TargetState::Unknown => (TargetCondition::Starting, None),
@@ -85,6 +85,7 @@ impl Delivering<'_> {
             };
             TargetState { url: url.clone(), condition, says }
         })
+        .reopened_by(move || reopened.reopen())
     }
 
     /// One consumer; returns whether it had started.

@@ -14,8 +14,15 @@ use crate::record::{Record, TopicPartition};
 use crate::telemetry::{Metrics, scrape};
 
 const TOPICS: [&str; 2] = ["orders", "payments"];
-const OUTCOMES: [Outcome; 6] =
-    [Outcome::Handled, Outcome::Duplicate, Outcome::DeadLettered, Outcome::Retried, Outcome::Expired, Outcome::Skipped];
+const OUTCOMES: [Outcome; 7] = [
+    Outcome::Handled,
+    Outcome::Duplicate,
+    Outcome::DeadLettered,
+    Outcome::Retried,
+    Outcome::Expired,
+    Outcome::Skipped,
+    Outcome::SkippedByOperator,
+];
 const SCRAPES: usize = 10_000;
 
 /// Delivers, settles and gives back until told to end; several do so for the same topics.

@@ -7,7 +7,7 @@ use super::board::Board;
 use super::{partition, record};
 use crate::observe::{
     CommitRefused, DuplicateBy, FailureKind, GroupState, KafkaClients, KafkaHealth, KafkaState, Observer, Outcome,
-    RefusalKind, WaitsFor,
+    PartitionStop, RefusalKind, StopCause, WaitsFor,
 };
 use crate::record::{Epoch, Origin, Record};
 use crate::store::{Breaker, Cause, NodeHealth, StoreError, StoreHealth, Verdict};
@@ -65,6 +65,7 @@ fn records_move_from_one_count_to_another() {
         (Outcome::Retried, of_topic!("hapax_records_settled_total", "outcome=\"retried\"")),
         (Outcome::Expired, of_topic!("hapax_records_settled_total", "outcome=\"expired\"")),
         (Outcome::Skipped, of_topic!("hapax_records_settled_total", "outcome=\"skipped\"")),
+        (Outcome::SkippedByOperator, of_topic!("hapax_records_settled_total", "outcome=\"skipped_by_operator\"")),
     ] {
         moves(
             delivered,
@@ -161,7 +162,7 @@ fn commits_are_counted_with_their_lag() {
 fn a_partition_shows_its_state_and_no_other_once_it_is_gone() {
     let busy = |t: &Telemetry| {
         t.on_assign(&partition(), Epoch(1));
-        t.on_stop(&partition(), 42, "why");
+        t.on_stop(&partition(), &PartitionStop::new(42, StopCause::NoId, "why"));
         t.on_pause(&partition(), true);
         t.on_stall(&partition(), 42, MILLI, &WaitsFor::Stopped);
     };

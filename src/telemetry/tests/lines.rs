@@ -11,7 +11,7 @@ use tracing::span::{Attributes, Id};
 use tracing::{Event, Level, Metadata, Subscriber};
 
 use super::{partition, record};
-use crate::observe::{CommitRefused, FailureKind, Observer, Outcome, WaitsFor};
+use crate::observe::{CommitRefused, FailureKind, Observer, Outcome, PartitionStop, StopCause, WaitsFor};
 use crate::record::{Epoch, Origin, Record, TopicPartition};
 use crate::store::{Cause, StoreError, Verdict};
 use crate::telemetry::Log;
@@ -232,7 +232,7 @@ fn what_happens_to_a_partition_is_written_each_time() {
     let log = Log::new();
     let told = lines(|| {
         for _ in 0..2 {
-            log.on_stop(&partition(), 42, "why");
+            log.on_stop(&partition(), &PartitionStop::new(42, StopCause::NoId, "why"));
             log.on_lost(&partition(), Epoch(1));
             log.on_assign(&partition(), Epoch(2));
         }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use hapax::consumer::{Attempt, Consumer, ConsumerBuilder, Failure, Handler};
-use hapax::observe::{DuplicateBy, Observer};
+use hapax::observe::{DuplicateBy, Observer, PartitionStop};
 use hapax::record::{Epoch, Offset, Origin, Record, TopicPartition};
 use hapax::store::{LeaseTerms, RedisStore, Verdict};
 use serde::{Deserialize, Serialize};
@@ -149,8 +149,8 @@ impl Observer for Told {
         self.of_partition(Kind::Lost, partition, epoch.0.try_into().unwrap_or(Offset::MAX));
     }
 
-    fn on_stop(&self, partition: &TopicPartition, offset: Offset, reason: &str) {
-        println!("stopped {partition} at {offset}: {reason}");
-        self.of_partition(Kind::Stopped, partition, offset);
+    fn on_stop(&self, partition: &TopicPartition, stop: &PartitionStop) {
+        println!("stopped {partition} at {}: {}", stop.offset, stop.reason);
+        self.of_partition(Kind::Stopped, partition, stop.offset);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hapax::consumer::{Consumer, Failure};
-use hapax::observe::Observer;
+use hapax::observe::{Observer, PartitionStop};
 use hapax::record::{Epoch, Record, TopicPartition};
 use hapax::store::LeaseTerms;
 use hapax::store::RedisStore;
@@ -25,8 +25,8 @@ impl Observer for Tell {
         println!("assigned {partition}");
     }
 
-    fn on_stop(&self, partition: &TopicPartition, offset: i64, reason: &str) {
-        println!("stopped {partition} at {offset}: {reason}");
+    fn on_stop(&self, partition: &TopicPartition, stop: &PartitionStop) {
+        println!("stopped {partition} at {}: {}", stop.offset, stop.reason);
     }
 }
 

@@ -3,7 +3,7 @@
 use super::super::super::*;
 use super::facts::{Fate, Sometimes};
 use super::plan::What;
-use super::store::id_of;
+use super::store::{Id, id_of};
 use super::worker::{Answer, Asked, Worker};
 use super::world::{World, register};
 use crate::observe::Outcome;
@@ -20,8 +20,69 @@ impl World {
     /// Whether a record's effect happened, or a copy of it was delivered, by the effects and copies themselves.
     fn has_effect(&self, partition: usize, index: usize) -> bool {
         match self.plan.log[partition][index].what {
-            What::Id(id) => self.facts.of(id).effects + self.facts.of(id).copies > 0,
+            What::Id(id) => {
+                let fate = self.facts.of(id);
+                fate.effects + fate.copies > 0 || (fate.done && self.is_skip_asked(id))
+            }
             What::Process | What::Missing => self.facts.plain.contains_key(&(partition, index)),
+        }
+    }
+
+    /// Whether an operator asked to skip a record with an ID.
+    fn is_skip_asked(&self, id: Id) -> bool {
+        self.facts.skips.iter().any(|(partition, index)| self.plan.log[*partition][*index].what == What::Id(id))
+    }
+
+    /// Whether a record that would stop its partition for ever was skipped, and whether that is certain to last.
+    pub(super) fn was_skipped(&self, partition: usize, index: usize) -> bool {
+        match self.plan.log[partition][index].what {
+            What::Id(id) => self.facts.of(id).done && self.is_skip_asked(id),
+            _ => self.facts.skips.contains(&(partition, index)) && self.has_effect(partition, index),
+        }
+    }
+
+    /// The index of the first record of a partition that stops it for ever, and up to which index all has to be handled.
+    pub(super) fn end_of(&self, partition: usize) -> (usize, usize) {
+        // A skip that is not sure to last: the store forgot it, or it is known to one process until that commits.
+        let passes = |index: usize| {
+            let lasts = matches!(self.plan.log[partition][index].what, What::Id(id) if self.facts.of(id).losses == 0);
+            self.was_skipped(partition, index) && !lasts
+        };
+        if (0..self.plan.log[partition].len()).any(passes) {
+            return (self.plan.log[partition].len(), 0);
+        }
+        let end = self.plan.end(partition, |index| self.was_skipped(partition, index));
+        (end, self.plan.must_be_handled(partition, end))
+    }
+
+    /// What must hold when a record settles because an operator skips it.
+    pub(super) fn check_skipped(&mut self, who: usize, partition: usize, index: usize) {
+        self.counts.reached(Sometimes::Skipped);
+        let (entry, asked) = (&self.plan.log[partition][index], self.facts.skips.contains(&(partition, index)));
+        let at = format!("w{who} skips {partition}@{}", entry.offset);
+        if !asked {
+            return self.fail(format!("I13: {at}, which no operator named"));
+        }
+        match entry.what {
+            What::Id(id) if !self.facts.of(id).done => {
+                self.fail(format!("I13: {at} before its ID is recorded as done"))
+            }
+            What::Id(_) => {}
+            What::Process | What::Missing => *self.facts.plain.entry((partition, index)).or_default() += 1,
+        }
+    }
+
+    /// Whether a record's claim serves a skip, which waits for no turn and for no end of a pause.
+    pub(super) fn serves_skip(&self, who: usize, work: WorkId) -> bool {
+        self.workers[who].engine.work(work).is_some_and(|work| work.operator_skips)
+    }
+
+    /// A stopped partition goes on only once its record needs nothing more.
+    pub(super) fn check_goes_on(&mut self, who: usize, partition: usize, offset: Offset) {
+        self.counts.reached(Sometimes::WentOn);
+        let index = self.plan.index_of(partition, offset);
+        if !self.is_over(partition, index) {
+            self.fail(format!("I13: w{who} goes on with {partition} although {offset} is not settled"));
         }
     }
 
@@ -56,13 +117,15 @@ impl World {
         }
         let index = self.plan.index_of(partition as usize, offset);
         let lane = self.plan.log[partition as usize][index].lane;
+        let skips = self.serves_skip(who, work);
         if claim.takes_over
+            && !skips
             && let Some(before) = self.unhandled_before(partition as usize, index, &[])
         {
             return self.fail(format!("I10: w{who} takes {partition}@{offset} over before {before} was handled"));
         }
         let parked = self.workers[who].parked.get(&(partition, lane)).is_some_and(|parked| offset > *parked);
-        if parked && !self.workers[who].just_parked.contains(&(partition, lane)) {
+        if parked && !skips && !self.workers[who].just_parked.contains(&(partition, lane)) {
             return self.fail(format!("I9: w{who} claims {partition}@{offset} behind a parked head"));
         }
         let worker = &mut self.workers[who];
@@ -190,6 +253,19 @@ impl World {
         if worker.owned.get(&partition).is_none_or(|owned| owned.revoking) {
             return self.fail(format!("I8: {at} of a partition that it does not have any more"));
         }
+        // Where it stood before this step: what started before it stopped did not start behind it.
+        let stood = worker.stood.get(&(partition as i32)).copied();
+        let stands = worker.stands_at(partition).map(|work| work.record.offset()).filter(|at| stood == Some(*at));
+        let stands = stands.map(|offset| self.plan.index_of(partition, offset));
+        let log = &self.plan.log[partition];
+        if stands.is_some_and(|stands| log[stands].lane != log[index].lane || index > stands) {
+            return self.fail(format!("I13: {at} although its partition stands stopped at another record"));
+        }
+        if let What::Id(id) = log[index].what
+            && (self.facts.of(id).skipped, self.facts.of(id).losses, self.facts.of(id).late) == (true, 0, false)
+        {
+            return self.fail(format!("I13: {at} after an operator was answered that it is skipped"));
+        }
         if let (Some(most), Some(owned)) = (self.plan.config.partition_concurrency, worker.owned.get(&partition)) {
             let running = worker.runs.values().filter(|run| !run.ended && run.assignment == owned.assignment).count();
             if running >= most {
@@ -274,6 +350,14 @@ impl World {
         if worker.paused_until.is_some() && worker.engine.works.iter().any(|(_, work)| kept(work)) {
             return self.fail(format!("I11: w{who} is paused, and keeps what it claimed ahead"));
         }
+        let rests = |work: &&Work| {
+            let part = worker.engine.parts.get(work.part);
+            let idle = part.is_some_and(|part| part.rests() && part.stop.as_ref().is_some_and(|stop| !stop.trying));
+            idle && !work.operator_skips && matches!(work.stage, work::Stage::Held | work::Stage::BackingOff(_))
+        };
+        if worker.engine.works.iter().map(|(_, work)| work).filter(rests).any(|work| work.hold.is_some()) {
+            return self.fail(format!("I13: w{who} keeps a claim of a partition that stands stopped"));
+        }
         let behind = worker.asked.values().find(|asked| {
             asked.answer == Answer::Held
                 && worker.parked.get(&(asked.partition, asked.lane)).is_some_and(|parked| asked.offset > *parked)
@@ -299,7 +383,7 @@ impl World {
     /// What must hold when all is over.
     pub(super) fn check_end(&mut self) {
         for partition in 0..self.plan.log.len() {
-            let end = self.plan.must_be_handled(partition);
+            let (_, end) = self.end_of(partition);
             if let Some(lost) = (0..end).find(|index| !self.has_effect(partition, *index)) {
                 return self.fail(format!("I1: LOST: {lost} of {partition}"));
             }

@@ -8,6 +8,7 @@ use super::facts::Sometimes;
 use super::plan::{MS, What};
 use super::worker::{Copy, Run};
 use super::world::{Ev, World};
+use crate::observe::Outcome;
 use crate::record::Record;
 
 impl World {
@@ -97,6 +98,45 @@ impl World {
                 alone: false,
             };
             self.workers[who].runs.insert(work, run);
+        }
+    }
+
+    /// The completion of a record that an operator skips is about to be sent: it is exposed from then on.
+    pub(super) fn skip_completes(&mut self, who: usize, work: WorkId) {
+        let Some((partition, index)) = self.workers[who].skips.get(&work).copied() else {
+            if self.serves_skip(who, work) {
+                self.fail(format!("I13: w{who} skips {work:?}, which no operator named"));
+            }
+            return;
+        };
+        if self.workers[who].runs.contains_key(&work) {
+            return;
+        }
+        self.uses_claim(who, work);
+        let Some(owned) = self.workers[who].owned.get(&partition) else { return };
+        let run = Run {
+            what: self.plan.log[partition][index].what,
+            partition,
+            index,
+            assignment: owned.assignment.clone(),
+            number: 0,
+            call: 0,
+            effect: true,
+            copy: true,
+            ended: true,
+            overrun: false,
+            alone: false,
+        };
+        self.workers[who].runs.insert(work, run);
+    }
+
+    /// An operator is answered what became of a record.
+    pub(super) fn skip_ended(&mut self, who: usize, work: WorkId, outcome: Option<Outcome>) {
+        let Some((partition, index)) = self.workers[who].skips.remove(&work) else {
+            return self.fail(format!("I13: w{who} answers a skip of {work:?}, which no operator asked for"));
+        };
+        if let (Some(_), What::Id(id)) = (outcome, self.plan.log[partition][index].what) {
+            self.facts.fate(id).skipped = true;
         }
     }
 

@@ -3,7 +3,7 @@
 use parking_lot::Mutex;
 
 use super::super::super::*;
-use crate::observe::{DuplicateBy, Outcome};
+use crate::observe::{DuplicateBy, Outcome, PartitionStop};
 use crate::record::{Offset, Origin, Record};
 use crate::store::Verdict;
 use std::time::Duration;
@@ -17,6 +17,8 @@ pub(super) enum Seen {
     PossibleRepeat(i32, Offset),
     Settle(i32, Offset, Outcome),
     Stop(i32, Offset, String),
+    Try(i32, Offset, bool),
+    StopOver(i32),
 }
 
 #[derive(Debug, Default)]
@@ -51,7 +53,13 @@ impl Observer for Eyes {
     fn on_settle(&self, record: &Record, outcome: Outcome, _: Duration) {
         self.see(Seen::Settle(record.partition().partition(), record.offset(), outcome));
     }
-    fn on_stop(&self, partition: &TopicPartition, offset: Offset, reason: &str) {
-        self.see(Seen::Stop(partition.partition(), offset, reason.to_owned()));
+    fn on_stop(&self, partition: &TopicPartition, stop: &PartitionStop) {
+        self.see(Seen::Stop(partition.partition(), stop.offset, stop.reason.to_string()));
+    }
+    fn on_try(&self, partition: &TopicPartition, offset: Offset, _: u32, by_operator: bool) {
+        self.see(Seen::Try(partition.partition(), offset, by_operator));
+    }
+    fn on_stop_over(&self, partition: &TopicPartition) {
+        self.see(Seen::StopOver(partition.partition()));
     }
 }

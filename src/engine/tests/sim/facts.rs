@@ -1,6 +1,6 @@
 //! What really happened, by the effects themselves; and how often the rare things were reached.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::AddAssign;
 use std::time::Duration;
 
@@ -51,9 +51,17 @@ pub(super) enum Sometimes {
     Doubted,
     /// The time of a drain was over while something was held that does not run.
     LetGo,
+    /// A stopped partition tried its record by itself.
+    TriedByItself,
+    /// The same because an operator asked.
+    TriedByOperator,
+    /// A stopped partition went on.
+    WentOn,
+    /// A record settled that an operator skipped.
+    Skipped,
 }
 
-pub(super) const SOMETIMES: [Sometimes; 30] = {
+pub(super) const SOMETIMES: [Sometimes; 34] = {
     use Sometimes::*;
     [
         TakeoverAfterExpiry,
@@ -86,6 +94,10 @@ pub(super) const SOMETIMES: [Sometimes; 30] = {
         LeftThoughMended,
         Doubted,
         LetGo,
+        TriedByItself,
+        TriedByOperator,
+        WentOn,
+        Skipped,
     ]
 };
 
@@ -132,6 +144,10 @@ pub(super) struct Fate {
     pub(super) done: bool,
     /// Whether a completion was executed long after it was sent: whoever completes then may not look where it wrote.
     pub(super) late: bool,
+    /// How often an operator had a record of it tried again.
+    pub(super) tried_by_operator: u32,
+    /// Whether an operator was answered that it is skipped.
+    pub(super) skipped: bool,
     /// Who recorded it.
     pub(super) completed_by: Vec<Token>,
 }
@@ -173,6 +189,8 @@ pub(super) struct Facts {
     /// Effects and copies of records without an ID, by partition and index.
     pub(super) plain: HashMap<(usize, usize), usize>,
     pub(super) tokens: HashMap<Token, TokenFact>,
+    /// Records that an operator asked to skip, by partition and index.
+    pub(super) skips: HashSet<(usize, usize)>,
     /// Who was refused a claim because of whom: from, to, for which ID, when.
     pub(super) refusals: Vec<(usize, usize, Id, u64)>,
     /// By partition, up to which index every record is known to need nothing more; that never changes again.
@@ -185,6 +203,7 @@ impl Facts {
             fates: vec![Fate::default(); ids],
             plain: HashMap::new(),
             tokens: HashMap::new(),
+            skips: HashSet::new(),
             refusals: Vec::new(),
             over: vec![0; partitions],
         }

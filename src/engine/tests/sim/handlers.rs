@@ -79,7 +79,7 @@ impl World {
             before = begins + self.within(2 * LEASE);
         }
         match conduct {
-            Conduct::Fails(left) if left > 0 => {
+            Conduct::Fails(left) | Conduct::Mends(left) if left > 0 => {
                 let kinds = [FailureKind::Retryable, FailureKind::Panicked, FailureKind::TimedOut];
                 (before, Some(Err(*kinds.choose(&mut self.rng).expect("some"))))
             }
@@ -114,7 +114,8 @@ impl World {
             let fate = self.facts.fate(id);
             fate.deaths += 1;
             // The first start is not counted; a store that lost its data begins anew.
-            if fate.deaths > (limit + 1) * (1 + fate.losses as u32) {
+            // An operator may have it started once more.
+            if fate.deaths > (limit + 1) * (1 + fate.losses as u32) + fate.tried_by_operator {
                 let fate = format!("{fate:?}");
                 self.fail(format!("I10: {id} took more processes down than {limit} attempts allow: {fate}"));
             }
@@ -178,7 +179,11 @@ impl World {
         }
         if let (What::Id(id), Err(_)) = (what, result) {
             match &mut self.conduct[usize::from(id)] {
-                Conduct::Fails(left) | Conduct::Unavailable(left) | Conduct::TooSlow(left) | Conduct::Mended(left) => {
+                Conduct::Fails(left)
+                | Conduct::Mends(left)
+                | Conduct::Unavailable(left)
+                | Conduct::TooSlow(left)
+                | Conduct::Mended(left) => {
                     *left = left.saturating_sub(1);
                 }
                 _ => {}
@@ -198,7 +203,7 @@ impl World {
             let not_before = self.workers[at].local(self.now) + after;
             self.workers[at].not_before.insert(work, not_before);
         }
-        let result = result.map_err(|kind| HandlerFailure { kind, after });
+        let result = result.map_err(|kind| HandlerFailure { kind, after, answered: None });
         self.step(at, Event::Handled { work, result });
     }
 }

@@ -109,6 +109,8 @@ pub(super) enum Ev {
     StoreRoom,
     /// A slice fills up.
     Grow,
+    /// An operator looks for partitions that wait for one.
+    Operator,
 }
 
 impl Ev {

@@ -6,7 +6,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 
 use super::super::super::Order;
-use super::plan::{Entry, Plan, What};
+use super::plan::{Conduct, Entry, Plan, What};
 use crate::record::Record;
 
 /// How many records at the head of a log are meant for one another where lanes are tangled.
@@ -50,30 +50,38 @@ impl Plan {
         }
     }
 
+    /// Whether a record stops its partition for a while.
+    pub(super) fn mends(&self, partition: usize, index: usize) -> bool {
+        let what = self.log[partition][index].what;
+        matches!(what, What::Id(id) if matches!(self.conduct[usize::from(id)], Conduct::Mends(_)))
+    }
+
     /// Whether a record stops its partition when it is the first of its lane.
     pub(super) fn stops(&self, entry: &Entry) -> bool {
         !self.config.dead_letter && self.is_given_up(entry.what)
     }
 
     /// Whether a record may stop its partition: it is the first of its lane that does, or one of those that one call of
-    /// a handler takes together.
-    pub(super) fn may_stop(&self, partition: usize, index: usize) -> bool {
+    /// a handler takes together; or it lies before that, and stops for a while.
+    pub(super) fn may_stop(&self, partition: usize, index: usize, skipped: impl Fn(usize) -> bool) -> bool {
         let log = &self.log[partition];
+        let stops = |at: usize| self.stops(&log[at]) && !skipped(at);
         let lane = log[index].lane;
-        let first = log.iter().position(|entry| entry.lane == lane && self.stops(entry));
-        first == Some(index) || (self.config.batch > 1 && self.stops(&log[index]))
+        let first = (0..log.len()).find(|at| log[*at].lane == lane && stops(*at));
+        let may = self.stops(&log[index]) || self.mends(partition, index);
+        may && (first.is_none_or(|first| index <= first) || self.config.batch > 1)
     }
 
-    /// The index of the first record of a partition that stops it; its length if none does. No commit goes beyond it.
-    pub(super) fn end(&self, partition: usize) -> usize {
+    /// The index of the first record of a partition that stops it for ever; its length if none does.
+    pub(super) fn end(&self, partition: usize, skipped: impl Fn(usize) -> bool) -> usize {
         let log = &self.log[partition];
-        log.iter().position(|entry| self.stops(entry)).unwrap_or(log.len())
+        (0..log.len()).find(|at| self.stops(&log[*at]) && !skipped(*at)).unwrap_or(log.len())
     }
 
     /// Up to which index all has to be handled before a partition is at its end. What lies in front of a record that
     /// stops it need not be: in other lanes, or in the same call of a handler, where it may wait for its next attempt.
-    pub(super) fn must_be_handled(&self, partition: usize) -> usize {
-        match (self.end(partition), self.config.order, self.config.batch) {
+    pub(super) fn must_be_handled(&self, partition: usize, end: usize) -> usize {
+        match (end, self.config.order, self.config.batch) {
             (end, Order::Partition, 1) => end,
             (end, _, _) if end == self.log[partition].len() => end,
             _ => 0,

@@ -45,6 +45,8 @@ pub(super) enum Conduct {
     Slow,
     /// Fails that often, then succeeds.
     Fails(u32),
+    /// Fails that often, beyond the limit of attempts, then succeeds: its partition stops, and goes on by itself.
+    Mends(u32),
     /// Is not available that often, then succeeds.
     Unavailable(u32),
     AlwaysFails,
@@ -84,6 +86,10 @@ pub(super) enum Fault {
     Shutdown,
     /// An operator pauses the worker, for that long.
     Pause(u64),
+    /// An operator has the records of stopped partitions tried again.
+    Retry,
+    /// An operator skips a record that cannot be handled.
+    Skip,
     Join,
 }
 
@@ -162,7 +168,12 @@ impl Plan {
             commit_records: *[1, 3, 1000].choose(rng).expect("some"),
             ..EngineConfig::default()
         };
-        if !config.dead_letter {
+        if config.dead_letter {
+            // There it would be a dead letter.
+            conduct.iter_mut().filter(|conduct| matches!(conduct, Conduct::Mends(_))).for_each(|conduct| {
+                *conduct = Conduct::Fails(2);
+            });
+        } else {
             // Its partition would stop for good.
             conduct.iter_mut().filter(|it| matches!(it, Conduct::Mended(_))).for_each(|it| *it = Conduct::Good);
         }
@@ -204,13 +215,14 @@ fn draw_conduct(rng: &mut StdRng) -> Conduct {
         90..96 => Conduct::Unavailable(rng.random_range(1..=4)),
         96 => Conduct::AlwaysFails,
         97 => Conduct::Fatal,
-        98 => Conduct::Mended(1),
+        98 => Conduct::Mends(rng.random_range(MAX_ATTEMPTS + 1..=MAX_ATTEMPTS + 3)),
+        99 => Conduct::Mended(1),
         _ => Conduct::Good,
     }
 }
 
 fn draw_fault(rng: &mut StdRng) -> Fault {
-    match rng.random_range(0..19) {
+    match rng.random_range(0..23) {
         0..2 => Fault::Crash,
         2..4 => Fault::CrashInStep,
         4 => Fault::Outage(rng.random_range(50 * MS..1800 * MS)),
@@ -221,6 +233,8 @@ fn draw_fault(rng: &mut StdRng) -> Fault {
         14 => Fault::Shutdown,
         15 => Fault::Full(rng.random_range(200 * MS..1500 * MS)),
         16..18 => Fault::Pause(rng.random_range(10 * MS..2 * LEASE)),
+        18 => Fault::Retry,
+        19..22 => Fault::Skip,
         _ => Fault::Join,
     }
 }

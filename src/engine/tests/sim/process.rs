@@ -10,7 +10,7 @@ use super::slices::BOUND;
 use super::worker::{Answer, Worker};
 use super::world::{Ev, World, fingerprint};
 use crate::id::{IdProblem, NoMessageId};
-use crate::record::Record;
+use crate::record::{Record, TopicPartition};
 
 impl World {
     pub(super) fn launch(&mut self, slot: usize) {
@@ -84,6 +84,8 @@ impl World {
                 self.at(until, Ev::Resume { at: who });
                 self.step(who, Event::Pause);
             }
+            Fault::Retry => self.step(who, Event::Retry(None)),
+            Fault::Skip => self.skip(who),
             Fault::Join => {
                 if able.len() < 4 {
                     let slot = self.workers.len();
@@ -91,6 +93,49 @@ impl World {
                 }
             }
         }
+    }
+
+    /// An operator skips one of the records that a worker can skip.
+    fn skip(&mut self, who: usize) {
+        let worker = &self.workers[who];
+        let now = worker.local(self.now);
+        let mut places: Vec<_> = worker.engine.works.iter().map(|(_, work)| work).map(|work| &work.record).collect();
+        places.sort_by_key(|record| (record.partition().partition(), record.offset()));
+        let can = places.into_iter().filter_map(|record| {
+            let found = worker.engine.skippable(record.partition(), record.offset(), now).ok()?;
+            Some((found.work, record.partition().partition() as usize, record.offset()))
+        });
+        let can: Vec<_> = can.collect();
+        let Some((work, partition, offset)) = can.choose(&mut self.rng).copied() else { return };
+        let index = self.plan.index_of(partition, offset);
+        self.say(|_| format!("an operator has w{who} skip {partition}@{offset}"));
+        self.facts.skips.insert((partition, index));
+        self.workers[who].skips.insert(work, (partition, index));
+        self.step(who, Event::Skip { work });
+    }
+
+    /// An operator has those records tried again that no partition tries by itself, and that may succeed.
+    pub(super) fn operator(&mut self) {
+        let waits = |worker: &Worker, partition: usize| {
+            let Some(work) = worker.stands_at(partition) else { return false };
+            let part = worker.engine.parts.get(work.part);
+            let waits =
+                part.and_then(|part| part.stop.as_ref()).is_some_and(|stop| !stop.trying && !stop.cause.may_mend());
+            let index = self.plan.index_of(partition, work.record.offset());
+            waits && self.plan.mends(partition, index)
+        };
+        let alive = self.workers.iter().enumerate().filter(|(_, worker)| worker.alive);
+        let found: Vec<_> = alive
+            .flat_map(|(who, worker)| {
+                let waiting = worker.owned.keys().copied().filter(|partition| waits(worker, *partition));
+                waiting.map(move |partition| (who, partition)).collect::<Vec<_>>()
+            })
+            .collect();
+        for (who, partition) in found {
+            let partition = TopicPartition::new("t", partition as i32);
+            self.step(who, Event::Retry(Some(partition)));
+        }
+        self.after(500 * MS, Ev::Operator);
     }
 
     /// A process ends without a word; what it sent is still under way.

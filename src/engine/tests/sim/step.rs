@@ -117,6 +117,7 @@ impl World {
         let now = self.workers[who].local(self.now);
         let mut actions = Vec::new();
         self.workers[who].just_parked.clear();
+        self.workers[who].stood = self.workers[who].standing.clone();
         self.workers[who].engine.step(now, event, &mut actions);
         for seen in self.workers[who].eyes.take() {
             self.see(who, seen, settles);
@@ -171,6 +172,11 @@ impl World {
                 let here = worker.doubts.values_mut().filter(|doubt| doubt.place == (partition, offset));
                 here.for_each(|doubt| doubt.reported = true);
             }
+            Seen::Settle(partition, offset, Outcome::SkippedByOperator) => {
+                worker.settled += 1;
+                let index = self.plan.index_of(partition as usize, offset);
+                self.check_skipped(who, partition as usize, index);
+            }
             Seen::Settle(partition, offset, outcome) => {
                 worker.settled += 1;
                 if outcome != Outcome::Duplicate {
@@ -178,15 +184,33 @@ impl World {
                 }
                 self.check_settled(who, partition, offset, outcome);
             }
+            Seen::Try(partition, offset, by_operator) => {
+                self.counts.reached(if by_operator { Sometimes::TriedByOperator } else { Sometimes::TriedByItself });
+                let index = self.plan.index_of(partition as usize, offset);
+                if let (true, What::Id(id)) = (by_operator, self.plan.log[partition as usize][index].what) {
+                    self.facts.fate(id).tried_by_operator += 1;
+                }
+                // An operator does not wait for as long as the handler asked.
+                let worker = &mut self.workers[who];
+                if let Some(work) = worker.stands_at(partition as usize).map(|work| work.id).filter(|_| by_operator) {
+                    worker.not_before.remove(&work);
+                }
+            }
+            Seen::StopOver(partition) => {
+                if let Some(offset) = worker.standing.remove(&partition) {
+                    self.check_goes_on(who, partition as usize, offset);
+                }
+            }
             Seen::Stop(partition, offset, reason) => {
-                worker.dropped = true;
+                worker.standing.insert(partition, offset);
                 worker.forget_parked(partition);
                 self.stopped.insert(partition as usize);
                 let index = self.plan.index_of(partition as usize, offset);
                 if reason.contains("and more") {
                     self.counts.reached(Sometimes::Condemned);
                 }
-                if !self.plan.may_stop(partition as usize, index) {
+                let may = self.plan.may_stop(partition as usize, index, |at| self.was_skipped(partition as usize, at));
+                if !may {
                     self.fail(format!("I10: w{who} stopped {partition} at an innocent record, {offset}: {reason}"));
                 }
             }
@@ -210,8 +234,12 @@ impl World {
     pub(super) fn act(&mut self, who: usize, action: Action) {
         self.say(|_| format!("w{who} -> {action:?}"));
         let sent_at = self.workers[who].local(self.now);
-        let begins =
-            matches!(action, Action::Claim { .. } | Action::Start(_) | Action::StartBatch(_) | Action::Publish { .. });
+        let skips = matches!(action, Action::Claim { work, .. } if self.serves_skip(who, work));
+        let begins = !skips
+            && matches!(
+                action,
+                Action::Claim { .. } | Action::Start(_) | Action::StartBatch(_) | Action::Publish { .. }
+            );
         if begins && self.workers[who].paused_until.is_some() {
             return self.fail(format!("I11: w{who} is paused, and begins something: {action:?}"));
         }
@@ -239,6 +267,7 @@ impl World {
                     return self.fail(format!("I3: w{who} misremembers since when it holds: {completion:?}"));
                 }
                 let (id, token) = (id_of(&completion.lease), completion.lease.token);
+                self.skip_completes(who, work);
                 self.ask(who, id, token, Ask::Complete { work, held_for: completion.held_for });
             }
             Action::Renew { work, lease } => self.ask(who, id_of(&lease), lease.token, Ask::Renew { work, sent_at }),
@@ -289,6 +318,7 @@ impl World {
                 self.tell_source(who, delay, Ev::RevokeDone { from: who, assignments });
             }
             Action::Publish { work, record, to, .. } => self.publish(who, work, &record, &to),
+            Action::SkipEnded { work, outcome } => self.skip_ended(who, work, outcome),
             Action::Finished => self.finished(who),
         }
     }

@@ -133,7 +133,13 @@ pub(super) struct Worker {
     pub(super) settled: usize,
     /// Records that it delivered and is done with unsettled: whoever has their partition gets them again.
     pub(super) given_back: usize,
-    /// Whether records were dropped unsettled, by a revoke, a loss or a stop.
+    /// Partitions that stand stopped, and where.
+    pub(super) standing: HashMap<i32, Offset>,
+    /// The same before the last step.
+    pub(super) stood: HashMap<i32, Offset>,
+    /// Records that an operator skips, by partition and index.
+    pub(super) skips: HashMap<WorkId, (usize, usize)>,
+    /// Whether records were dropped unsettled, by a revoke or a loss.
     pub(super) dropped: bool,
     pub(super) in_process_deadlock: bool,
     /// Which assignments have to be given back by when.
@@ -178,6 +184,9 @@ impl Worker {
             delivered: 0,
             settled: 0,
             given_back: 0,
+            standing: HashMap::new(),
+            stood: HashMap::new(),
+            skips: HashMap::new(),
             dropped: false,
             in_process_deadlock: false,
             revoke_deadlines: Vec::new(),
@@ -202,6 +211,14 @@ impl Worker {
     /// The record that has, or had, a token.
     pub(super) fn work_of(&self, token: &Token) -> Option<WorkId> {
         self.token_of.iter().find(|(_, other)| *other == token).map(|(work, _)| *work)
+    }
+
+    /// The record at which a partition of it stands stopped, if it can be tried again.
+    pub(super) fn stands_at(&self, partition: usize) -> Option<&Work> {
+        let assignment = &self.owned.get(&partition)?.assignment;
+        let part = self.engine.parts.iter().map(|(_, part)| part).find(|part| part.assignment == *assignment)?;
+        let stop = part.stop.as_ref().filter(|_| part.rests())?;
+        self.engine.work(stop.work?)
     }
 
     /// Forgets the heads of a partition that were parked.

@@ -112,6 +112,7 @@ impl World {
             let at = world.rng.random_range(0..20 * MS);
             world.at(at, Ev::Launch { slot });
         }
+        world.at(HEAL, Ev::Operator);
         for (at, fault) in world.plan.faults.clone() {
             world.at(at, Ev::Fault(fault));
         }
@@ -210,8 +211,8 @@ impl World {
 
     fn is_complete(&self) -> bool {
         (0..self.plan.log.len()).all(|partition| {
-            let (log, end) = (&self.plan.log[partition], self.plan.end(partition));
-            let (committed, most) = (self.group.committed[partition], self.plan.must_be_handled(partition));
+            let (log, (end, most)) = (&self.plan.log[partition], self.end_of(partition));
+            let committed = self.group.committed[partition];
             // What lies between is a gap.
             let handled = most == 0 || committed > log[most - 1].offset;
             handled && (end == log.len() || self.stopped.contains(&partition))
@@ -254,6 +255,7 @@ impl World {
                     };
                     self.workers[to].owned.insert(partition, owned);
                     self.workers[to].forget_parked(partition as i32);
+                    self.workers[to].standing.remove(&(partition as i32));
                     assignments.push(assignment);
                 }
                 self.step(to, Event::Assigned(assignments));
@@ -296,6 +298,7 @@ impl World {
                     self.step(at, Event::Tick);
                 }
             }
+            Ev::Operator => self.operator(),
             Ev::Poll { at } => self.poll(at),
             Ev::Resume { at } => {
                 // A later pause lasts longer.

@@ -5,7 +5,8 @@ use super::super::status::Snapshot;
 use super::super::tally::Tally;
 use super::super::verdict::{Severity, verdict};
 use super::super::views::{PartitionView, StoppedView, WaitingView};
-use crate::observe::{KafkaClients, KafkaHealth, KafkaState};
+use crate::observe::{KafkaClients, KafkaHealth, KafkaState, PartitionStop, StopCause};
+use crate::record::TopicPartition;
 use crate::store::{self, Breaker, Finding, NodeHealth, StoreHealth};
 
 fn part(number: i32) -> PartitionView {
@@ -48,7 +49,10 @@ fn snapshot() -> Snapshot {
 fn stop(parts: &mut [PartitionView]) {
     for part in parts {
         part.phase = "stopped";
-        part.stopped = Some(StoppedView { offset: 41, reason: "its ID is empty.".to_owned() });
+        part.stopped = Some(StoppedView::of(
+            &TopicPartition::new("orders", 0),
+            &PartitionStop::new(41, StopCause::NoId, "its ID is empty."),
+        ));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::tally::{Counts, Tally};
-use crate::observe::{CommitRefused, DuplicateBy, FailureKind, Observer, Outcome};
+use crate::observe::{CommitRefused, DuplicateBy, FailureKind, Observer, Outcome, PartitionStop, StopCause};
 use crate::record::{Record, TopicPartition};
 use crate::store::{Cause, StoreError, Verdict};
 
@@ -17,7 +17,8 @@ async fn each_thing_that_is_told_is_counted_once() {
         tally.on_duplicate(&record, by, None);
         tally.on_settle(&record, Outcome::Duplicate, Duration::ZERO);
     }
-    for outcome in [Outcome::Handled, Outcome::DeadLettered, Outcome::Retried, Outcome::Expired, Outcome::Skipped] {
+    use Outcome::{DeadLettered, Expired, Handled, Retried, Skipped, SkippedByOperator};
+    for outcome in [Handled, DeadLettered, Retried, Expired, Skipped, SkippedByOperator] {
         tally.on_settle(&record, outcome, Duration::ZERO);
     }
     for kind in [FailureKind::Retryable, FailureKind::Unavailable, FailureKind::Skip] {
@@ -31,7 +32,10 @@ async fn each_thing_that_is_told_is_counted_once() {
     tally.on_delivery_failed(&record, "");
     tally.on_give_back(&partition, 1);
     tally.on_lease_lost(&record);
-    tally.on_stop(&partition, 0, "");
+    let mut stop = PartitionStop::new(0, StopCause::HandlerFailed, "");
+    tally.on_stop(&partition, &stop);
+    stop.tries = 1;
+    tally.on_stop(&partition, &stop);
     tally.on_commit_failed(&partition, 0, &CommitRefused::failed(""));
     tally.on_commit_failed(&partition, 0, &CommitRefused::by_rebalance("expected, and not counted"));
     tally.on_store_error("claim", &StoreError::Unavailable(Cause::new("away")));
@@ -46,6 +50,7 @@ async fn each_thing_that_is_told_is_counted_once() {
         sent_to_retry: 1,
         expired: 1,
         skipped: 1,
+        skipped_by_operator: 1,
         given_back: 1,
         failures: 1,
         unavailable: 1,
