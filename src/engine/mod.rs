@@ -313,6 +313,10 @@ impl Engine {
         let Some(work) = self.work(id) else { return };
         match work.stage {
             Stage::Claiming { again_at: Some(at), .. } if at <= now => self.send_claim(id),
+            // Another owner may have taken it over meanwhile: the lease is looked at first.
+            Stage::Completing { again_at: Some(at), .. } if at <= now && work.operator_skips && self.goes_on(work) => {
+                self.enter(id, Stage::BackingOff(now));
+            }
             Stage::Completing { again_at: Some(at), .. } if at <= now => self.send_completion(id),
             Stage::GivingUp { again_at: Some(at), .. } if at <= now => self.send_note(id),
             Stage::Parked(at) | Stage::BackingOff(at) | Stage::NotDue(at) if at <= now => {

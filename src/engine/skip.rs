@@ -159,7 +159,7 @@ impl Engine {
     pub(super) fn push_skips(&mut self) {
         for id in self.skips.clone() {
             let Some(work) = self.work(id) else { continue };
-            if !self.parts.get(work.part).is_some_and(|part| matches!(part.phase, Phase::Active | Phase::Stopped)) {
+            if !self.goes_on(work) {
                 continue;
             }
             let (held, now) = (work.hold.is_some(), self.now);
@@ -179,6 +179,11 @@ impl Engine {
                 _ => {}
             }
         }
+    }
+
+    /// Whether a record's partition is not being given up.
+    pub(super) fn goes_on(&self, work: &Work) -> bool {
+        self.parts.get(work.part).is_some_and(|part| matches!(part.phase, Phase::Active | Phase::Stopped))
     }
 
     /// A record is gone that an operator skips.

@@ -23,7 +23,7 @@ use crate::record::{Offset, TopicPartition};
 
 use super::lane::LaneIndex;
 use super::partition::{Part, Phase};
-use super::work::Stage;
+use super::work::{Stage, Work};
 use super::{Action, Backoff, Bug, Engine, Timer, WorkId};
 
 /// The shortest time until a stopped partition tries its record again: a try must never become a loop.
@@ -148,6 +148,10 @@ impl Engine {
     /// Lets a record of a stopped partition rest: without a claim, and out of the way of others with its ID. What is
     /// under way comes to its end first.
     pub(super) fn rest(&mut self, id: WorkId) {
+        if !self.work(id).is_some_and(Work::is_exposed) {
+            // One that waited to run alone would keep all others from starting.
+            self.let_others_start(id);
+        }
         let Some(work) = self.work(id).filter(|work| !work.operator_skips) else { return };
         match work.stage {
             Stage::BackingOff(at) => {

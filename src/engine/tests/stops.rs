@@ -318,3 +318,17 @@ fn stop_reports_what_the_application_answered_last() {
     bench.end('x', Err(HandlerFailure { kind: FailureKind::Fatal, after: None, answered: answered.clone() }));
     assert_eq!(stop(&mut bench).answered, answered);
 }
+
+#[test]
+fn stop_frees_others_of_a_record_that_waited_to_run_alone() {
+    let mut bench = Bench::with(|config| config.order = Order::Key);
+    let (a, b) = (bench.assign(0), bench.assign(1));
+    bench.deliver_keyed(&a, "xy", "kl");
+    bench.claimed("x");
+    bench.answer_claim('y', Ok(ClaimOutcome::Suspect { attempts: 2 }));
+    assert_eq!(bench.running(), "x", "y waits until it is alone");
+    bench.fails('x', FailureKind::Fatal);
+    bench.deliver(&b, "z");
+    bench.claimed("z");
+    assert_eq!(bench.running(), "z");
+}

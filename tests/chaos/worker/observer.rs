@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hapax::observe::{DuplicateBy, FailureKind, Observer, Outcome, WaitsFor};
+use hapax::observe::{DuplicateBy, FailureKind, Observer, Outcome, PartitionStop, WaitsFor};
 use hapax::record::{Epoch, Offset, Origin, Record, TopicPartition};
 use hapax::store::{StoreError, StoreHealth, Verdict};
 use parking_lot::Mutex;
@@ -98,10 +98,10 @@ impl Observer for Written {
         self.of_record(What::LeaseLost, record);
     }
 
-    fn on_stop(&self, partition: &TopicPartition, offset: Offset, reason: &str) {
+    fn on_stop(&self, partition: &TopicPartition, stop: &PartitionStop) {
         self.write(What::Stopped, |it| {
-            place(it, partition, Some(offset));
-            it.text = Some(reason.to_owned());
+            place(it, partition, Some(stop.offset));
+            it.text = Some(stop.reason.to_string());
         });
     }
 

@@ -2,13 +2,13 @@
 
 use rand::Rng;
 
-use super::super::super::{Action, Assignment, Event};
+use super::super::super::{Action, Assignment, Event, Work};
 use super::call::Ask;
 use super::eyes::Seen;
 use super::facts::Sometimes;
 use super::plan::{MS, What};
 use super::store::id_of;
-use super::worker::Answer;
+use super::worker::{Answer, Worker};
 use super::world::{Ev, World};
 use crate::observe::{FailureKind, Outcome};
 use crate::record::Offset;
@@ -133,6 +133,10 @@ impl World {
                 return;
             }
         }
+        let Worker { runs, skips, engine, .. } = &mut self.workers[who];
+        // A skip that is not answered looks at its lease before it is sent again.
+        let completing = |id| engine.work(id).is_none_or(Work::is_exposed);
+        runs.retain(|work, run| !run.copy || !skips.contains_key(work) || completing(*work));
         self.check_worker(who);
         let worker = &mut self.workers[who];
         if let Some(due) = worker.engine.next_tick() {

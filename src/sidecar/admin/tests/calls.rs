@@ -224,3 +224,29 @@ async fn the_page_comes_with_a_policy_that_fits_it() {
     assert_eq!(headers["x-content-type-options"], "nosniff");
     assert!(!page(2).await.1.contains(nonce), "a nonce is for one answer");
 }
+
+#[tokio::test]
+async fn retry_and_skip_refuse_what_cannot_be_done() {
+    let state = exact();
+    let answer = post(&state, "/v1/retry", json!({})).await;
+    assert_eq!(answer, json!({ "retried": [], "reopened": false, "paused": null }));
+    let refused = [
+        ("/v1/retry", json!({ "topic": "orders" }), 400, "name topic and partition"),
+        ("/v1/retry", json!({ "topic": "orders", "partition": 3 }), 409, "orders-3 does not stand stopped"),
+        ("/v1/skip", json!({ "record": "orders/3/42" }), 400, "give a reason"),
+        ("/v1/skip", json!({ "record": "orders/3/42", "reason": " " }), 400, "give a reason"),
+        ("/v1/skip", json!({ "record": "orders/3", "reason": "why" }), 400, ""),
+        ("/v1/skip", json!({ "record": "orders/3/42", "reason": "w".repeat(501) }), 400, "501 bytes"),
+        ("/v1/skip", json!({ "record": "orders/3/42", "reason": "why", "confirm": true }), 409, "not assigned"),
+    ];
+    for (path, body, status, says) in refused {
+        let (answered, problem) = call(&state, "POST", path, Some(&body.to_string())).await;
+        assert_eq!(answered.as_u16(), status, "{body}: {problem}");
+        assert!(problem["detail"].as_str().unwrap().contains(says), "{body}: {problem}");
+    }
+    let alone = AdminState { consumer: None, ..exact() };
+    for (path, body) in [("/v1/retry", json!({})), ("/v1/skip", json!({ "record": "t/0/0", "reason": "why" }))] {
+        let (status, problem) = call(&alone, "POST", path, Some(&body.to_string())).await;
+        assert_eq!(status, StatusCode::CONFLICT, "{problem}");
+    }
+}
