@@ -102,8 +102,14 @@ pub(super) const SOMETIMES: [Sometimes; 34] = {
 };
 
 /// How often each was reached.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Counts([u64; SOMETIMES.len()]);
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self([0; SOMETIMES.len()])
+    }
+}
 
 impl Counts {
     pub(super) fn reached(&mut self, what: Sometimes) {
