@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hapax::observe::{DuplicateBy, FailureKind, Observer, Outcome, PartitionStop, WaitsFor};
+use hapax::observe::{CommitRefused, DuplicateBy, FailureKind, Observer, Outcome, PartitionStop, WaitsFor};
 use hapax::record::{Epoch, Offset, Origin, Record, TopicPartition};
 use hapax::store::{StoreError, StoreHealth, Verdict};
 use parking_lot::Mutex;
@@ -109,10 +109,10 @@ impl Observer for Written {
         self.of_partition(What::Committed, partition, Some(offset), None);
     }
 
-    fn on_commit_failed(&self, partition: &TopicPartition, offset: Offset, reason: &str) {
+    fn on_commit_failed(&self, partition: &TopicPartition, offset: Offset, refused: &CommitRefused) {
         self.write(What::CommitFailed, |it| {
             place(it, partition, Some(offset));
-            it.text = Some(reason.to_owned());
+            it.text = Some(refused.reason.clone());
         });
     }
 
