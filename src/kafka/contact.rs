@@ -55,7 +55,7 @@ pub(super) struct Contact {
     heard: i64,
     /// How many statistics events in a row brought no later answer.
     quiet: u32,
-    /// How many statistics events in a row found the group without a coordinator, although brokers answered.
+    /// How many statistics events found the group without a coordinator since it last had one, while brokers answered.
     searching: u32,
     /// The last error of a connection.
     error: Option<(RDKafkaErrorCode, String)>,
@@ -113,9 +113,14 @@ impl Contact {
         self.error_age = self.error_age.saturating_add(1);
         self.ask = self.quiet >= ASK_AFTER;
         self.health.group = statistics.cgrp.as_ref().map(Group::member);
-        let searches = self.quiet == 0 && self.health.group == Some(GroupState::LooksForCoordinator);
-        self.searching = if searches { self.searching.saturating_add(1) } else { 0 };
         let before = self.health.state;
+        let looks = self.health.group == Some(GroupState::LooksForCoordinator);
+        self.searching = match looks && !matches!(before, KafkaState::Unreachable | KafkaState::Denied) {
+            // A quiet client hears an answer only every few events, when it has asked.
+            true if self.quiet <= ASK_AFTER => self.searching.saturating_add(1),
+            true => self.searching,
+            false => 0,
+        };
         let state = self.judge(statistics);
         self.health.problem = match state {
             KafkaState::Reachable => None,

@@ -28,6 +28,7 @@ mod examples;
 mod health;
 mod lifecycle;
 mod listen;
+mod message_ids;
 mod newcomer;
 mod operations;
 mod pull;

@@ -178,6 +178,8 @@ impl World {
             }
             Seen::Settle(partition, offset, Outcome::SkippedByOperator) => {
                 worker.settled += 1;
+                // Recorded by this worker as the first: of an attempt in doubt there was no second.
+                worker.doubts.retain(|_, doubt| doubt.place != (partition, offset));
                 let index = self.plan.index_of(partition as usize, offset);
                 self.check_skipped(who, partition as usize, index);
             }

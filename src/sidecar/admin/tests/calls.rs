@@ -140,7 +140,7 @@ async fn where_there_is_no_consumer_there_is_nothing_to_pause_and_all_else_works
     for path in ["/v1/pause", "/v1/resume"] {
         let (status, answer) = call(&state, "POST", path, Some("{}")).await;
         assert_eq!(status, StatusCode::CONFLICT);
-        assert!(answer["detail"].as_str().unwrap().contains("pause it there"), "{answer}");
+        assert!(answer["detail"].as_str().unwrap().contains("pause, retry and skip there"), "{answer}");
     }
     let (status, answer) = call(&state, "GET", "/v1/status", None).await;
     assert_eq!((status, &answer["severity"], &answer["partitions"]), (StatusCode::OK, &json!("ok"), &Value::Null));
