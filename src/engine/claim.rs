@@ -157,13 +157,14 @@ impl Engine {
         let (fingerprint, record) = (work.fingerprint, work.record.clone());
         match remaining {
             Some(remaining) if head => {
-                self.observer.on_park(&record, Some(remaining));
                 // Most claims are held for milliseconds only: ask soon, then less and less often.
                 let wait = (FIRST_PARK * (1 << asked.min(10))).min(remaining).min(self.config.park_interval());
                 let wait = wait.max(Duration::from_millis(1));
                 // The question is asked again under the same ownership, so a twin in this process keeps waiting.
                 self.enter(id, Stage::Parked(self.now + wait));
+                // One that an operator skips may lie behind the head, which does not wait for it.
                 if self.is_head(id) {
+                    self.observer.on_park(&record, Some(remaining));
                     self.parked(id);
                 }
             }

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hapax::dedup::Begin;
 use hapax::store::{LeaseTerms, State, Store, Verdict};
@@ -17,16 +17,21 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// A window that a jump of an hour does not end.
 const DAY: LeaseTerms = LeaseTerms { window: Duration::from_secs(86_400), ..LONG };
 
-/// A Redis whose clock is turned by what stands in a file.
+/// A Redis whose clock is turned by what stands in a file. It begins at noon: no turn of an hour crosses midnight, where a
+/// slice of time ends whose window is a day.
 struct Turned {
     server: RedisServer,
     directory: TempDir,
+    /// How many seconds its noon lies ahead.
+    noon: i64,
 }
 
 impl Turned {
     fn start() -> Self {
         let directory = tempfile::Builder::new().prefix("hapax-clock-").tempdir().unwrap();
-        write(directory.path(), "+0");
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let noon = (12 * 3600 - (now % 86_400) as i64).rem_euclid(86_400);
+        write(directory.path(), noon);
         // The C library's own malloc before jemalloc, which asks for the time while it is initialised, before libfaketime
         // is: that would go in circles, and Redis would not start.
         let preload = format!("{}:libc.so.6", tools::faketime().display());
@@ -42,14 +47,14 @@ impl Turned {
             ],
             &[],
         );
-        Self { server, directory }
+        Self { server, directory, noon }
     }
 
     /// Turns it; when this returns Redis goes by it.
-    async fn turn(&self, by: &str) {
+    async fn turn(&self, by: i64) {
         let now = || self.server.cli(&["TIME"]).lines().next().unwrap().parse::<i64>().unwrap();
         let before = now();
-        write(self.directory.path(), by);
+        write(self.directory.path(), self.noon + by);
         until(async || (now() - before).abs() > 3000).await;
     }
 
@@ -59,8 +64,8 @@ impl Turned {
 }
 
 /// Never half written.
-fn write(directory: &Path, by: &str) {
-    fs::write(directory.join("next"), by).unwrap();
+fn write(directory: &Path, by: i64) {
+    fs::write(directory.join("next"), format!("{by:+}")).unwrap();
     fs::rename(directory.join("next"), directory.join("clock")).unwrap();
 }
 
@@ -70,7 +75,7 @@ async fn an_hour_forward_ends_leases_and_the_second_effect_is_told() {
     let (site, other, effects) = (redis.site(DAY), redis.site(DAY), Effects::default());
     site.handle_all(&effects, 0..5).await;
     let guard = site.claim(10).await;
-    redis.turn("+3600").await;
+    redis.turn(3600).await;
     assert_eq!(site.handle_all(&effects, 0..5).await, [Handled::Duplicate; 5], "a window of a day is not over");
     // The lease, of a minute and ten, is: another worker comes in, and the first learns of it.
     assert_eq!(other.handle(&effects, 10).await, Handled::Effect(Verdict::First));
@@ -87,7 +92,7 @@ async fn an_hour_forward_ends_the_windows_that_are_shorter() {
     let redis = Turned::start();
     let (site, effects) = (redis.site(short), Effects::default());
     site.handle_all(&effects, 0..5).await;
-    redis.turn("+3600").await;
+    redis.turn(3600).await;
     assert_eq!(site.handle_all(&effects, 0..5).await, [Handled::Effect(Verdict::First); 5]);
     assert_eq!(effects.repeats(), 5, "possible: the five whose window is over by Redis' clock");
     assert_eq!(site.handle_all(&effects, 0..5).await, [Handled::Duplicate; 5]);
@@ -101,7 +106,7 @@ async fn an_hour_back_keeps_leases_longer_and_repeats_nothing() {
     let guard = site.claim(10).await;
     // A worker that died: nobody renews this lease, and it ends an hour late.
     only(site.store.claim(vec![crate::conformance::claim(11, b'x')]).await);
-    redis.turn("-3600").await;
+    redis.turn(-3600).await;
     assert_eq!(other.handle_all(&effects, 0..5).await, [Handled::Duplicate; 5]);
     assert!(matches!(other.begin(10).await, Begin::InFlight(_)), "nobody comes in");
     assert!(matches!(other.begin(11).await, Begin::InFlight(_)), "it is waited for, not lost");

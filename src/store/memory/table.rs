@@ -127,8 +127,11 @@ impl Table {
     pub(super) fn give_up(&mut self, item: &GiveUp, terms: LeaseTerms, now: Instant) -> GiveUpOutcome {
         let GiveUp { lease, attempts: told, to } = item;
         let Some((suspect, attempts, note)) = self.held_by(*lease, now) else { return GiveUpOutcome::NotHeld };
-        let note = note.unwrap_or_else(|| Note { to: to.clone(), own: true });
-        let attempts = attempts.saturating_sub(u32::from(suspect)).max(*told);
+        let (attempts, note) = match note {
+            // A note that is there stays as it is, its count too: it is this very one, or the claim found it.
+            Some(note) => (attempts, note),
+            None => (attempts.saturating_sub(u32::from(suspect)).max(*told), Note { to: to.clone(), own: true }),
+        };
         self.hold(lease.fingerprint, lease.token, false, attempts, Some(note), terms, now);
         GiveUpOutcome::Noted
     }

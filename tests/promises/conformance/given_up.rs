@@ -109,8 +109,8 @@ pub async fn to_give_up_again_changes_nothing(bench: &impl Bench) {
     if !gives_up(&worker, 1, b'a', dead_letter()).await {
         return;
     }
-    assert_eq!(worker.give_up(1, b'a', 5, retry(1)).await, Some(GiveUpOutcome::Noted));
-    assert_eq!(worker.claim(1, b'a').await, given_up(5, dead_letter()));
+    assert_eq!(worker.give_up(1, b'a', 7, retry(1)).await, Some(GiveUpOutcome::Noted));
+    assert_eq!(worker.claim(1, b'a').await, given_up(5, dead_letter()), "the count stays, too");
 }
 
 /// A late copy of a release must not take away what another noted.

@@ -122,6 +122,8 @@ impl World {
         for seen in self.workers[who].eyes.take() {
             self.see(who, seen, settles);
         }
+        // What starts in this step starts beside what is exposed after it.
+        self.workers[who].forget_resting_skips();
         for action in actions {
             if self.workers[who].crash_in == Some(0) {
                 self.crash(who);
@@ -133,10 +135,7 @@ impl World {
                 return;
             }
         }
-        let Worker { runs, skips, engine, .. } = &mut self.workers[who];
-        // A skip that is not answered looks at its lease before it is sent again.
-        let completing = |id| engine.work(id).is_none_or(Work::is_exposed);
-        runs.retain(|work, run| !run.copy || !skips.contains_key(work) || completing(*work));
+        self.workers[who].forget_resting_skips();
         self.check_worker(who);
         let worker = &mut self.workers[who];
         if let Some(due) = worker.engine.next_tick() {

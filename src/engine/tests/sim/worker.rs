@@ -221,6 +221,13 @@ impl Worker {
         self.engine.work(stop.work?)
     }
 
+    /// A skip that is not answered looks at its lease before it is sent again: meanwhile it is not exposed.
+    pub(super) fn forget_resting_skips(&mut self) {
+        let Self { runs, skips, engine, .. } = self;
+        let completing = |id| engine.work(id).is_none_or(Work::is_exposed);
+        runs.retain(|work, run| !run.copy || !skips.contains_key(work) || completing(*work));
+    }
+
     /// Forgets the heads of a partition that were parked.
     pub(super) fn forget_parked(&mut self, partition: i32) {
         self.parked.retain(|(parked, _), _| *parked != partition);
