@@ -2,13 +2,13 @@
 
 use rand::Rng;
 
-use super::super::super::{Action, Assignment, Event, Work};
+use super::super::super::{Action, Assignment, Event};
 use super::call::Ask;
 use super::eyes::Seen;
 use super::facts::Sometimes;
 use super::plan::{MS, What};
 use super::store::id_of;
-use super::worker::{Answer, Worker};
+use super::worker::Answer;
 use super::world::{Ev, World};
 use crate::observe::{FailureKind, Outcome};
 use crate::record::Offset;
