@@ -222,7 +222,7 @@ fn draw_conduct(rng: &mut StdRng) -> Conduct {
 }
 
 fn draw_fault(rng: &mut StdRng) -> Fault {
-    match rng.random_range(0..23) {
+    match rng.random_range(0..24) {
         0..2 => Fault::Crash,
         2..4 => Fault::CrashInStep,
         4 => Fault::Outage(rng.random_range(50 * MS..1800 * MS)),
@@ -230,11 +230,11 @@ fn draw_fault(rng: &mut StdRng) -> Fault {
         6..8 => Fault::SessionLoss(rng.random_range(0..800 * MS)),
         8..11 => Fault::Rebalance,
         11..14 => Fault::Stall(rng.random_range(200 * MS..2 * LEASE)),
-        14 => Fault::Shutdown,
-        15 => Fault::Full(rng.random_range(200 * MS..1500 * MS)),
-        16..18 => Fault::Pause(rng.random_range(10 * MS..2 * LEASE)),
-        18 => Fault::Retry,
-        19..22 => Fault::Skip,
+        14..16 => Fault::Shutdown,
+        16 => Fault::Full(rng.random_range(200 * MS..1500 * MS)),
+        17..19 => Fault::Pause(rng.random_range(10 * MS..2 * LEASE)),
+        19 => Fault::Retry,
+        20..23 => Fault::Skip,
         _ => Fault::Join,
     }
 }
