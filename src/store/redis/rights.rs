@@ -1,7 +1,7 @@
 //! Whether a server does what the store will ask of it.
 //!
 //! Every connection is asked before anything is claimed over it, by executing an example of each command
-//! ([`Questions`](super::commands::Questions)). `ACL DRYRUN` is not used: it needs rights of its own, and does not know
+//! ([`Questions`]). `ACL DRYRUN` is not used: it needs rights of its own, and does not know
 //! that writes are refused for another reason. A reply that is an error means:
 //!
 //! | reply | means |
