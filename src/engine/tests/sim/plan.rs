@@ -186,7 +186,7 @@ impl Plan {
             faults,
             trouble: *[0, 0, 0, 20, 100, 250].choose(rng).expect("some"),
             refusals: *[0, 0, 100].choose(rng).expect("some"),
-            drain: *[20, 200, 600].choose(rng).expect("some") * MS,
+            drain: *[20, 20, 200, 600].choose(rng).expect("some") * MS,
             latency: *[2, 10, 30].choose(rng).expect("some") * MS,
             batch: *[2, 8].choose(rng).expect("some"),
             handling: *[3, 30, 120].choose(rng).expect("some") * MS,
