@@ -71,12 +71,14 @@ impl Extract for CloudEvents {
 }
 
 /// Whether an identity is the ID of a CloudEvent without its source: events of two sources with one ID are then one.
+#[cfg(any(feature = "kafka", test))]
 pub(crate) fn leaves_source_out(record: &Record, identity: &Identity) -> bool {
     let of_source = matches!(identity.scope, Scope::Header(_));
     !of_source && CloudEvents::new().extract(record).is_ok_and(|event| event.id == identity.id)
 }
 
 /// Whether a record looks like a CloudEvent in either mode.
+#[cfg(feature = "kafka")]
 pub(crate) fn is_event(record: &Record) -> bool {
     record.header_values("ce_id").next().is_some() || !matches!(event_format(record), Ok(None))
 }

@@ -64,7 +64,10 @@ mod scope;
 mod tests;
 
 pub use cloud_events::CloudEvents;
-pub(crate) use cloud_events::{is_event, leaves_source_out};
+#[cfg(feature = "kafka")]
+pub(crate) use cloud_events::is_event;
+#[cfg(any(feature = "kafka", test))]
+pub(crate) use cloud_events::leaves_source_out;
 pub use content::ContentHash;
 pub use coordinates::Coordinates;
 pub use extract::{Extract, ExtractFn, extract_fn};

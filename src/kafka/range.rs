@@ -33,6 +33,7 @@ impl Range {
     }
 
     /// From where to where each partition is read.
+    #[cfg(feature = "sidecar")]
     pub(crate) fn of_each(partitions: impl IntoIterator<Item = (i32, (Offset, Offset))>) -> Self {
         Self { partitions: partitions.into_iter().collect() }
     }

@@ -94,6 +94,7 @@ impl Limiter {
     }
 
     /// Writes what was left out by bursts that are over. Costs nearly nothing where there is none.
+    #[cfg(feature = "kafka")]
     pub(crate) fn settle(&self) {
         self.0.settle(Instant::now());
     }
