@@ -225,7 +225,7 @@ impl Work {
             Some(_) if self.sendings > 0 || self.note == Note::Found => GivenBack::GivenUp { attempts },
             Some(_) if self.note == Note::Made && self.counted == 0 => GivenBack::GivenUp { attempts },
             _ if self.counted <= hold.found() && !condemned => GivenBack::Unstarted,
-            // Given up after failures, and no copy was sent: whoever restarts the process may try once more.
+            // Given up after failures, and no copy was sent: the next process may try once more.
             _ => GivenBack::Failed { attempts },
         }
     }

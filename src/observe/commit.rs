@@ -15,7 +15,7 @@ pub struct CommitRefused {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RefusalKind {
-    /// The group is rebalancing, or the partition has left this process. Expected with every rebalance; it needs nobody.
+    /// The group is rebalancing, or the partition has left this process. Expected with every rebalance; no action is needed.
     Rebalance,
     /// The broker did not take it, or did not answer. Worth a look where it goes on.
     Failed,

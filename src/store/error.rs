@@ -20,7 +20,7 @@ pub enum StoreError {
     #[error("the store is full")]
     Full(#[source] Cause),
     /// The store refuses the command and will again: wrong credentials, missing permissions, a key of a foreign type.
-    /// Somebody has to change a setting.
+    /// An operator has to change a setting.
     #[error("the store refuses the command: a setting has to be changed")]
     Refused(#[source] Cause),
 }

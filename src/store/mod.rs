@@ -115,7 +115,7 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
     fn release(&self, releases: Vec<Release>) -> BoxFuture<'static, Answers<ReleaseOutcome>>;
 
     /// Notes of records that they are given up and where their copies go, where the token still holds the lease. It is
-    /// answered before the copy is sent: whoever owns the record next finds [`ClaimOutcome::GivenUp`], sends the copy
+    /// answered before the copy is sent: the next owner finds [`ClaimOutcome::GivenUp`], sends the copy
     /// again, and does not call the handler. Otherwise a crash between the copy and the completion could have a message
     /// handled that lies in the dead-letter topic, and a replay would repeat its effect.
     ///

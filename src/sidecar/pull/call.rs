@@ -106,7 +106,7 @@ pub(super) fn in_words(state: Option<&State>) -> &'static str {
     }
 }
 
-/// Why the store gave no answer; where somebody has to change a setting, the whole cause and the remedy.
+/// Why the store gave no answer; where an operator has to change a setting, the whole cause and the remedy.
 pub(super) fn reason(error: &StoreError) -> Cow<'static, str> {
     Cow::Borrowed(match error {
         StoreError::Unavailable(cause) => {

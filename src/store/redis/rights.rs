@@ -7,7 +7,7 @@
 //! | reply | means |
 //! |---|---|
 //! | `NOPERM`, `ERR`, any other that faults call refused | the command is refused |
-//! | `MISCONF`, `NOREPLICAS` | writes are refused until somebody mends the server |
+//! | `MISCONF`, `NOREPLICAS` | writes are refused until the server is repaired |
 //! | `NOSCRIPT`, `WRONGTYPE`, `MOVED`, `ASK` | it is allowed: Redis checks rights before it looks at keys |
 //! | `OOM` | it is allowed; a full Redis still takes completions, by script |
 //! | any other | nothing: it passes, and is met again where it matters |
