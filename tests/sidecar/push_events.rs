@@ -290,6 +290,8 @@ fn forged_headers_do_not_reach_the_application() {
         let request = pair.post(&record);
         is_ours(&request);
         let sent = format!("{:?} {}", request.headers, String::from_utf8_lossy(&request.body));
+        // Without the port of the receiver, which may be any number.
+        let sent = sent.replace(&*request.header("host"), "");
         assert!(!sent.contains("forged") && !sent.contains("77"), "{sent}");
         let is_structured = format == PushFormat::Structured;
         assert_eq!(sent.contains(r#""idempotencykey":"abab"#), is_structured, "{sent}");
