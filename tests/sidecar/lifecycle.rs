@@ -280,7 +280,7 @@ async fn kafka_away_is_shown_everywhere_until_it_is_back() {
 
     kafka.restart().await;
     await_until("all is well again", patience, is_well).await;
-    // It is told within a second of the status.
+    // It is reported within a second of the status.
     await_until("readiness says so, too", patience, async || {
         let (code, body) = hapax.health("/ready").await;
         code == 200 && body.contains(r#""kafka":{"state":"started"}"#)

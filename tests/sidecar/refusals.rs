@@ -67,7 +67,7 @@ async fn a_right_taken_away_stops_delivery_and_is_named_everywhere() {
     assert!(begun < 500, "{begun} of {IDS} were delivered before the first refusal was known");
     let status = running.get("/v1/status").await;
     assert_eq!(status["store"]["nodes"][0]["refuses"]["commands"], json!(["SADD"]), "{status}");
-    // What observers are told is a second old at most.
+    // What observers get is a second old at most.
     await_until("the probe names the part that failed", PATIENCE, async || {
         let (code, body) = running.health("/ready").await;
         let ready: Value = serde_json::from_str(&body).unwrap();

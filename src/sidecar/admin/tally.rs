@@ -256,7 +256,7 @@ impl Observer for Tally {
     }
 
     fn on_commit_failed(&self, _: &TopicPartition, _: Offset, refused: &CommitRefused) {
-        // Each rebalance has its own; nobody needs to see them.
+        // Each rebalance has its own; they need no action.
         if refused.kind != RefusalKind::Rebalance {
             more(&self.numbers.commits_failed, 1);
         }

@@ -26,7 +26,7 @@ pub fn judge(past: &Past) -> Verdict {
                 });
             }
         }
-        // What nobody wrote down cannot be judged.
+        // What was not written down cannot be judged.
         let end = part.samples.iter().map(|sample| sample.end).max().unwrap_or(0);
         let known = part.records.len() as i64;
         if part.role == Role::Source && known < end {

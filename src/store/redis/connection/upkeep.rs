@@ -107,7 +107,7 @@ async fn ask_rights(shared: Weak<Shared>, mut live: Live) {
             // The next connection was asked, or will be.
             return;
         }
-        // Where the connection is lost, whoever asks something finds out, and what to do about it.
+        // If the connection is lost, the next request finds out and acts on it.
         if let Ok(refusal) = answer {
             let whole = refusal.is_none();
             take_rights(&shared, &live.address, refusal);
@@ -140,7 +140,7 @@ async fn read_again(shared: Weak<Shared>, mut live: Live) {
     let Some(interval) = shared.upgrade().map(|shared| shared.target.dial.health_interval) else { return };
     let mut asked = 0;
     while let Some(shared) = after(interval, &shared, &live, &mut asked).await {
-        // Where the connection is lost, whoever asks something finds out, and what to do about it.
+        // If the connection is lost, the next request finds out and acts on it.
         let Some(shared) = shared else { continue };
         let Ok(info) = redis::cmd("INFO").query_async::<String>(&mut live.connection).await else { continue };
         let info = Info::new(info);

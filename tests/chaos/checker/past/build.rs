@@ -229,7 +229,7 @@ impl Builder {
             part.role =
                 run.topics.iter().find(|topic| topic.name == part.topic).map_or(Role::Source, |topic| topic.role);
         }
-        // A partition of which nothing is known counts, too: nobody sampled it.
+        // A partition without any sample counts, too.
         for topic in &run.topics {
             for partition in 0..topic.partitions {
                 let part = self.part(&topic.name, partition) as usize;
