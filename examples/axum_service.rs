@@ -9,7 +9,7 @@
 //! 100,000. The keys of a real service lie in its database, written in the transaction of the effect, as in
 //! `orders_postgres.rs`: then the same holds across its crashes. A dead letter that is replayed has a new key.
 //!
-//! Run it: `cargo run --example axum_service`, with LISTEN set as needed, and beside it `hapax run` with
+//! Run it: `cargo run --features sidecar --example axum_service`, with LISTEN set as needed, and beside it `hapax run` with
 //! `HAPAX_PUSH_URL=http://localhost:8000/orders`. It ends with SIGTERM.
 #![allow(clippy::print_stdout, reason = "an example tells what happens")]
 

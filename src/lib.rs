@@ -52,9 +52,9 @@
 //! |---|---|---|
 //! | `kafka` | the Kafka source and `consumer` | a C compiler, make, perl |
 //! | `redis` | `store::redis::RedisStore` | |
-//! | `sidecar` | the binary `hapax`; includes both | |
+//! | `sidecar` | the binary `hapax`, with its HTTP API and command line; includes both | |
 //!
-//! All three are on by default. Without them the crate builds neither librdkafka nor a Redis client.
+//! `kafka` and `redis` are on by default. Without them the crate builds neither librdkafka nor a Redis client.
 //!
 //! A fourth, `failpoints`, is for the project's own chaos tests: the process can be made to kill itself. Never turn it on.
 

@@ -1,8 +1,8 @@
 //! The sidecar as a process, beside what its parts can do without it, as one table.
 //!
 //! ```text
-//! cargo bench --bench sidecar                 about two minutes
-//! cargo bench --bench sidecar -- --quick      half a minute: it compiles and works, its figures mean nothing
+//! cargo bench --features sidecar --bench sidecar                 about two minutes
+//! cargo bench --features sidecar --bench sidecar -- --quick      half a minute: it compiles and works, its figures mean nothing
 //! ```
 //!
 //! A broker, a Redis server and a trivial HTTP server of its own; everything shares the machine's cores, so only ratios of
@@ -46,7 +46,7 @@ pub struct Amounts {
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let Some(unknown) = arguments.iter().find(|argument| !["--bench", "--quick"].contains(&argument.as_str())) {
-        eprintln!("unknown argument {unknown:?}\nusage: cargo bench --bench sidecar -- [--quick]");
+        eprintln!("unknown argument {unknown:?}\nusage: cargo bench --features sidecar --bench sidecar -- [--quick]");
         std::process::exit(64);
     }
     let thorough = arguments.iter().any(|argument| argument == "--bench")

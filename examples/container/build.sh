@@ -27,7 +27,7 @@ of_the_base='^(ld-linux[-a-z0-9_]*\.so\.[0-9]+|lib(c|m|dl|rt|pthread|resolv)\.so
 if [[ -z ${HAPAX_BINARY:-} ]]; then
     say "building hapax (about five minutes on two cores)"
     # zlib goes into the program, as librdkafka, OpenSSL and zstd do anyway: the base has none.
-    LIBZ_SYS_STATIC=1 cargo build --release --locked --bin hapax
+    LIBZ_SYS_STATIC=1 cargo build --release --locked --features sidecar --bin hapax
     HAPAX_BINARY=${CARGO_TARGET_DIR:-target}/release/hapax
 fi
 mkdir -p "$image/usr/bin"

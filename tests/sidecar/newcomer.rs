@@ -48,7 +48,7 @@ async fn a_newcomer_gets_from_nothing_to_messages_that_come_once() {
     // The same commands, with what is fixed in the README replaced by what is this test's own.
     let replacements = [
         // The binary of this run is the one on the path.
-        ("cargo install --locked --path .", "hapax --version".to_owned()),
+        ("cargo install --locked --features sidecar --path .", "hapax --version".to_owned()),
         ("localhost:9092", kafka.bootstrap()),
         ("localhost:6379", format!("127.0.0.1:{}", redis.port())),
         ("localhost:8000", format!("127.0.0.1:{app}")),

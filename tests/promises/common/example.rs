@@ -43,6 +43,12 @@ fn build(name: &str) {
     cargo.args(["--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")]);
     // The profile of this test, whose dependencies are built.
     cargo.args(if cfg!(debug_assertions) { [].as_slice() } else { &["--release"] });
+    // The features of this test too: with others, all dependencies would be compiled once more.
+    for (feature, is_on) in [("sidecar", cfg!(feature = "sidecar")), ("failpoints", cfg!(feature = "failpoints"))] {
+        if is_on {
+            cargo.args(["--features", feature]);
+        }
+    }
     cargo.args(["--example", name]);
     let target = directory().parent().and_then(Path::parent).map(Path::to_owned).expect("the target directory");
     tools::output_of(cargo.env("CARGO_TARGET_DIR", target));
