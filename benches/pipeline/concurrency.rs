@@ -5,7 +5,7 @@ use std::time::Duration;
 use ::hapax::consumer::ConsumerBuilder;
 use ::hapax::engine::Order;
 
-use crate::load::{Load, Shape, mix};
+use crate::load::{Load, Repeats, Shape, mix};
 use crate::meter::{Meter, median};
 use crate::options::Options;
 use crate::service::{Kafka, RedisServer};
@@ -68,7 +68,7 @@ const WAYS: [(&str, Way); 4] = [
 ];
 
 pub async fn measure(options: &Options, table: &mut Table, kafka: &Kafka, redis: &RedisServer) {
-    let shape = Shape { keys: KEYS, duplicates: false, payload: 110 };
+    let shape = Shape { keys: KEYS, repeats: Repeats::None, payload: 110 };
     let load = Load::produce(kafka, 1, options.slow_records, shape).await;
     let mut meter = Meter::new(redis).await;
     for work in WORKS {

@@ -9,9 +9,6 @@ const SOURCE: &str = "ce_source";
 /// How many records are made at once.
 const CHUNK: u64 = 50_000;
 
-/// One in so many says again what an earlier one said, any earlier one.
-const DUPLICATES: u64 = 10;
-
 /// A topic with records in it.
 #[derive(Debug)]
 pub struct Load {
@@ -26,20 +23,33 @@ pub struct Load {
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
     pub keys: u64,
-    pub duplicates: bool,
+    pub repeats: Repeats,
     pub payload: usize,
 }
 
+/// Which records repeat the ID of an earlier record.
+#[derive(Clone, Copy, Debug)]
+pub enum Repeats {
+    None,
+    /// The last one of so many.
+    OneIn(u64),
+    /// All but the first of so many.
+    AllButOneIn(u64),
+}
+
 /// What the rates are measured with: with key, headers and Kafka's own about 200 bytes.
-pub const SMALL: Shape = Shape { keys: 10_000, duplicates: true, payload: 110 };
+pub const SMALL: Shape = Shape { keys: 10_000, repeats: Repeats::OneIn(10), payload: 110 };
 
 impl Shape {
     /// The message of the `n`-th record.
     fn message_of(self, n: u64) -> u64 {
-        let repeats = self.duplicates && n % DUPLICATES == DUPLICATES - 1;
-        // Never another repetition, so that one record in so many is exactly how many duplicates there are.
-        let earlier = || mix(n) % (n / DUPLICATES + 1) * DUPLICATES;
-        if repeats { earlier() } else { n }
+        let (of, repeats) = match self.repeats {
+            Repeats::None => return n,
+            Repeats::OneIn(of) => (of, n % of == of - 1),
+            Repeats::AllButOneIn(of) => (of, !n.is_multiple_of(of)),
+        };
+        // Never another repetition, so that the share of duplicates is exact.
+        if repeats { mix(n) % (n / of + 1) * of } else { n }
     }
 
     fn record(self, n: u64) -> Message {

@@ -1,7 +1,7 @@
 //! The whole way, from Kafka through Redis to a handler, beside what people write by hand, as one table.
 //!
 //! ```text
-//! cargo bench --bench pipeline                     about six minutes
+//! cargo bench --bench pipeline                     about fifteen minutes
 //! cargo bench --bench pipeline -- --quick          a minute at most: it compiles and works, its figures mean nothing
 //! cargo bench --bench pipeline -- --full           more turns, and ten minutes of memory; needs 10 GB on the disk
 //! cargo bench --bench pipeline -- --only rates,concurrency,latency,memory
@@ -20,6 +20,7 @@
 )]
 #![allow(unreachable_pub, reason = "nothing is exported from a benchmark; `pub` marks what a module offers")]
 
+mod allocations;
 mod concurrency;
 mod latency;
 mod load;

@@ -60,7 +60,7 @@ impl Options {
                 only,
             },
             (false, full) => Self {
-                rounds: if full { 5 } else { 3 },
+                rounds: if full { 7 } else { 5 },
                 warm_up: true,
                 records: 1_000_000,
                 slow_records: 10_000,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
+use crate::allocations::allocations;
 use crate::meter::our_cpu;
 
 /// How long one turn may take on a busy machine.
@@ -27,6 +28,7 @@ pub struct Watch {
 struct Reading {
     at: Instant,
     cpu: Duration,
+    allocations: u64,
 }
 
 impl Watch {
@@ -77,13 +79,23 @@ impl Watch {
 
     /// Time from the first record to the end of the last, and how much of our processor it took.
     pub fn span(&self) -> (Duration, Duration) {
-        let (first, last) = (self.first.get().expect("a record came"), self.last.get().expect("all are settled"));
+        let (first, last) = self.ends();
         (last.at - first.at, last.cpu.saturating_sub(first.cpu))
+    }
+
+    /// Allocations between the first record and the end of the last.
+    pub fn allocations(&self) -> u64 {
+        let (first, last) = self.ends();
+        last.allocations - first.allocations
+    }
+
+    fn ends(&self) -> (&Reading, &Reading) {
+        (self.first.get().expect("a record came"), self.last.get().expect("all are settled"))
     }
 }
 
 impl Reading {
     fn now() -> Self {
-        Self { at: Instant::now(), cpu: our_cpu() }
+        Self { at: Instant::now(), cpu: our_cpu(), allocations: allocations() }
     }
 }

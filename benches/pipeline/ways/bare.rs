@@ -4,20 +4,33 @@ use std::sync::Arc;
 
 use rdkafka::Message;
 use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::message::BorrowedMessage;
 use tokio::sync::{Semaphore, mpsc};
 
-use super::{consumer, id, poll};
+use super::{OURS, consumer, consumer_with, id, poll};
 use crate::load::Load;
 use crate::watch::Watch;
 
 /// Takes records, reads their IDs, commits.
 pub async fn consume(load: &Load, watch: &Arc<Watch>) {
-    handle(load, watch, |_| {}).await;
+    take(load, watch, |_| {}).await;
+}
+
+/// Takes records and copies them, as every consumer does that passes records to other threads.
+pub async fn own(load: &Load, watch: &Arc<Watch>) {
+    take(load, watch, |message| {
+        std::hint::black_box(message.detach());
+    })
+    .await;
 }
 
 /// Takes records, hands their payloads to a handler, commits.
 pub async fn handle(load: &Load, watch: &Arc<Watch>, handler: impl Fn(&[u8]) + Send + 'static) {
-    let (consumer, watch) = (consumer(load), watch.clone());
+    take(load, watch, move |message| handler(message.payload().unwrap_or_default())).await;
+}
+
+async fn take(load: &Load, watch: &Arc<Watch>, handler: impl Fn(&BorrowedMessage<'_>) + Send + 'static) {
+    let (consumer, watch) = (consumer_with(load, &OURS), watch.clone());
     let consuming = move || {
         loop {
             let messages = poll(&consumer);
@@ -27,7 +40,7 @@ pub async fn handle(load: &Load, watch: &Arc<Watch>, handler: impl Fn(&[u8]) + S
             watch.came();
             for message in &messages {
                 std::hint::black_box(id(message));
-                handler(message.payload().unwrap_or_default());
+                handler(message);
                 watch.effect();
             }
             consumer.commit_consumer_state(CommitMode::Async).expect("a commit");

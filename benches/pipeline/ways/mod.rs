@@ -20,6 +20,18 @@ fn consumer(load: &Load) -> BaseConsumer {
     consumer_with(load, &[("enable.auto.commit", "false")])
 }
 
+/// The settings of librdkafka that hapax uses. With librdkafka's defaults, a short run reads only what was fetched ahead,
+/// and a long run waits for a second each time its queue was full.
+const OURS: [(&str, &str); 7] = [
+    ("enable.auto.commit", "false"),
+    ("check.crcs", "true"),
+    ("queued.min.messages", "10000"),
+    ("queued.max.messages.kbytes", "16384"),
+    ("fetch.queue.backoff.ms", "10"),
+    ("fetch.message.max.bytes", "524288"),
+    ("partition.assignment.strategy", "cooperative-sticky"),
+];
+
 fn consumer_with(load: &Load, settings: &[(&str, &str)]) -> BaseConsumer {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", &load.brokers).set("group.id", unique("by-hand"));
