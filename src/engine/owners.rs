@@ -1,9 +1,8 @@
 //! The same ID twice in one process: the second waits for the first, without asking the store.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 
-use crate::id::Fingerprint;
+use crate::id::{BuildFingerprintHasher, Fingerprint};
 use crate::observe::DuplicateBy;
 
 use super::work::{Stage, Work};
@@ -11,23 +10,7 @@ use super::{Engine, WorkId};
 
 /// Which record of this process has each ID, and which wait for it.
 #[derive(Debug, Default)]
-pub(super) struct Owners(HashMap<Fingerprint, Owner, BuildHasherDefault<FirstBytes>>);
-
-/// A fingerprint is a hash already: eight of its bytes are as good as a hash of it.
-#[derive(Debug, Default)]
-struct FirstBytes(u64);
-
-impl Hasher for FirstBytes {
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(first) = bytes.first_chunk() {
-            self.0 = u64::from_ne_bytes(*first);
-        }
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
+pub(super) struct Owners(HashMap<Fingerprint, Owner, BuildFingerprintHasher>);
 
 #[derive(Debug)]
 struct Owner {

@@ -1,6 +1,7 @@
 //! The 128 bits by which the store knows an ID.
 
 use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use super::Identity;
 
@@ -30,6 +31,27 @@ impl fmt::Display for Fingerprint {
 impl fmt::Debug for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+/// The hasher of tables in memory whose keys are fingerprints. A fingerprint is a hash already, and to hash it once more
+/// costs more than the rest of a look-up.
+pub(crate) type BuildFingerprintHasher = BuildHasherDefault<FingerprintHasher>;
+
+/// A hasher whose result is the first eight bytes of a fingerprint.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct FingerprintHasher(u64);
+
+impl Hasher for FingerprintHasher {
+    /// Takes the bytes of the last call. The one before it brings their length.
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk() {
+            self.0 = u64::from_ne_bytes(*first);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 
@@ -102,5 +124,19 @@ impl Default for IdKey {
 impl fmt::Debug for IdKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("IdKey(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::BuildHasher;
+
+    use super::*;
+
+    #[test]
+    fn fingerprint_hash_is_its_first_eight_bytes() {
+        let bytes = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
+        let hash = BuildFingerprintHasher::default().hash_one(Fingerprint(bytes));
+        assert_eq!(hash.to_ne_bytes(), bytes[..8]);
     }
 }

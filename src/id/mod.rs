@@ -71,6 +71,7 @@ pub(crate) use cloud_events::leaves_source_out;
 pub use content::ContentHash;
 pub use coordinates::Coordinates;
 pub use extract::{Extract, ExtractFn, extract_fn};
+pub(crate) use fingerprint::BuildFingerprintHasher;
 pub use fingerprint::{Fingerprint, IdKey};
 pub use first_of::FirstOf;
 pub use header::HeaderId;

@@ -6,7 +6,7 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use tokio::time::Instant;
 
-use crate::id::Fingerprint;
+use crate::id::{BuildFingerprintHasher, Fingerprint};
 
 /// Which IDs are known, in this process, to be done.
 ///
@@ -19,7 +19,7 @@ use crate::id::Fingerprint;
 pub struct DoneCache {
     /// The deadline is ours, compared on every read: moka's clock does not stand still under paused time. moka's own
     /// expiry only bounds the memory.
-    entries: Cache<Fingerprint, Instant>,
+    entries: Cache<Fingerprint, Instant, BuildFingerprintHasher>,
     lifetime: Duration,
 }
 
@@ -42,7 +42,7 @@ impl DoneCache {
             .max_capacity(capacity)
             .eviction_policy(EvictionPolicy::lru())
             .time_to_live(lifetime)
-            .build();
+            .build_with_hasher(BuildFingerprintHasher::default());
         Self { entries, lifetime }
     }
 
@@ -71,7 +71,7 @@ impl DoneCache {
 
     /// The entries themselves: their clean-up is moka's business, and tests hurry it along.
     #[cfg(test)]
-    pub(super) fn entries(&self) -> &Cache<Fingerprint, Instant> {
+    pub(super) fn entries(&self) -> &Cache<Fingerprint, Instant, BuildFingerprintHasher> {
         &self.entries
     }
 
