@@ -101,16 +101,14 @@ pub(super) async fn forget(inner: Arc<Inner>, ids: Vec<Fingerprint>) -> Answers<
     };
     inner.delete_now().await;
     let lookup = Lookup::by(inner.mode, &known);
-    let mut batch = Batch::with_capacity(ids.len() * lookup.len());
+    let mut batch = Batch::with_capacity(ids.len() * lookup.len(), 0);
     for id in &ids {
         for key in inner.done_keys(&lookup, id) {
-            batch.push(
-                Group::of(id),
-                match inner.mode {
-                    DoneMode::Compact => redis::cmd("SREM").arg(key).arg(member(id)).take(),
-                    DoneMode::Exact => redis::cmd("DEL").arg(key).take(),
-                },
-            );
+            let command = match inner.mode {
+                DoneMode::Compact => redis::cmd("SREM").arg(key).arg(member(id)).take(),
+                DoneMode::Exact => redis::cmd("DEL").arg(key).take(),
+            };
+            batch.push(Group::of(id), &command);
         }
     }
     let mut replies = inner.link.ask(batch).await.into_iter();

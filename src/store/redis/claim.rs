@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use redis::Value;
 
-use super::batch::{Batch, Reply, roomy};
+use super::batch::{Batch, Reply};
 use super::done::{Found, Lookup};
 use super::give_back::GiveBack;
 use super::layout::Group;
@@ -31,9 +31,6 @@ use crate::store::{Answers, Claim, ClaimOutcome, DoneRecord, StoreError};
 
 /// How often what was claimed is looked up again, because the time or the plan went on while it was asked for.
 const LOOK_AGAIN: usize = 4;
-
-/// `NX`, `PX` and the longest number of milliseconds.
-const LONGEST_OPTIONS: usize = 24;
 
 pub(super) async fn claim(inner: Arc<Inner>, claims: Vec<Claim>) -> Answers<ClaimOutcome> {
     let groups: Vec<Group> = claims.iter().map(|claim| Group::of(&claim.lease.fingerprint)).collect();
@@ -69,11 +66,11 @@ async fn look_up_first(inner: &Arc<Inner>, lookup: Lookup, claims: Vec<Claim>) -
     let found = inner.find(&lookup, claims.iter().map(|claim| &claim.lease.fingerprint)).await;
     // A round trip as long as one over a busy network.
     tokio::time::sleep(Duration::from_millis(30)).await;
-    let mut batch = Batch::with_capacity(claims.len());
+    let mut batch = Batch::with_capacity(claims.len(), 0);
     for Claim { lease, origin, .. } in &claims {
         let mut set = redis::cmd("SET");
         set.arg(inner.layout.lease(&lease.fingerprint)).arg(value::lease(&lease.token, inner.grace_ms(), origin));
-        batch.push(Group::of(&lease.fingerprint), set.arg("NX").arg("PX").arg(inner.holds_ms()).to_owned());
+        batch.push(Group::of(&lease.fingerprint), set.arg("NX").arg("PX").arg(inner.holds_ms()));
     }
     let taken = inner.link.ask(batch).await;
     let calls: Vec<Call> =
@@ -153,15 +150,19 @@ async fn claim_the_rest(inner: &Arc<Inner>, lookup: &Lookup, claims: Vec<Claim>)
 /// Takes the lease of each, then looks it up.
 async fn claim_all(inner: &Arc<Inner>, lookup: Lookup, claims: Vec<Claim>) -> Answers<ClaimOutcome> {
     let (holds, grace) = (inner.holds_ms(), inner.grace_ms());
-    let mut batch = Batch::with_capacity((1 + lookup.len()) * claims.len() + 1);
+    let commands = (1 + lookup.len()) * claims.len() + 1;
+    let mut batch = Batch::with_capacity(commands, inner.layout.roomy(commands + claims.len()));
     let deletions = inner.take_deletions_along(&mut batch);
     for Claim { lease, origin, .. } in &claims {
-        let (group, fresh) = (Group::of(&lease.fingerprint), value::lease(&lease.token, grace, origin));
-        let key = inner.layout.lease(&lease.fingerprint);
-        let mut set = roomy("SET", 5, key.len() + fresh.len() + LONGEST_OPTIONS);
-        set.arg(key).arg(fresh).arg("NX").arg("PX").arg(holds);
-        batch.push(group, set);
-        inner.look_up(&lookup, &lease.fingerprint, |command| batch.push(group, command));
+        batch.write(Group::of(&lease.fingerprint), 6, |words| {
+            words.add(b"SET");
+            words.add_by(inner.layout.key_length(), |key| inner.layout.write_lease(key, &lease.fingerprint));
+            words.add_by(value::lease_length(origin), |fresh| value::write_lease(fresh, &lease.token, grace, origin));
+            words.add(b"NX");
+            words.add(b"PX");
+            words.number(holds);
+        });
+        inner.look_up(&lookup, &lease.fingerprint, &mut batch);
     }
     let mut replies = inner.link.ask(batch).await.into_iter().skip(deletions);
 

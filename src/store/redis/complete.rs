@@ -13,7 +13,7 @@ use std::time::Duration;
 use redis::Value;
 use tokio::time::Instant;
 
-use super::batch::{Batch, Reply, of_set};
+use super::batch::{Batch, Reply};
 use super::claim::millis;
 use super::done::{Found, Lookup};
 use super::layout::Group;
@@ -92,18 +92,19 @@ impl Inner {
             Call { group: *group, keys: vec![self.layout.set(*group, shard)], args }
         };
 
-        let mut batch = Batch::with_capacity(completions.len() + 1);
+        let mut batch = Batch::with_capacity(completions.len() + 1, self.layout.roomy(2 * completions.len()));
         let deletions = self.take_deletions_along(&mut batch);
         for (i, completion) in completions.iter().enumerate() {
             let (group, fingerprint) = (sets[i].0, &completion.lease.fingerprint);
-            self.look_up(&since_claim, fingerprint, |command| batch.push(group, command));
-            batch.push(
-                group,
-                match given[i] {
-                    true => of_set("SADD", self.layout.set(group, &sets[i].1), member(fingerprint)),
-                    false => scripts::REMEMBER_COMPACT.as_hash(&call(i)),
-                },
-            );
+            self.look_up(&since_claim, fingerprint, &mut batch);
+            match given[i] {
+                true => batch.write(group, 3, |words| {
+                    words.add(b"SADD");
+                    self.layout.with_set(group, &sets[i].1, |length, write| words.add_by(length, write));
+                    words.number(member(fingerprint));
+                }),
+                false => scripts::REMEMBER_COMPACT.push_hash(&mut batch, &call(i)),
+            }
         }
         let mut replies = self.link.ask(batch).await.into_iter().skip(deletions);
         let mut written: Vec<(Result<Found, StoreError>, Reply)> = Vec::with_capacity(completions.len());
@@ -177,9 +178,9 @@ impl Inner {
             Err(error) => return ids.iter().map(|_| Err(error.clone())).collect(),
         };
         let lookup = Lookup::Sets(known.written_beside(millis(held_for), Some(written)));
-        let mut batch = Batch::with_capacity(ids.len() * lookup.len());
+        let mut batch = Batch::with_capacity(ids.len() * lookup.len(), 0);
         for id in ids {
-            self.look_up(&lookup, id, |command| batch.push(Group::of(id), command));
+            self.look_up(&lookup, id, &mut batch);
         }
         let mut replies = self.link.ask(batch).await.into_iter();
         ids.iter().map(|_| lookup.read(&mut replies)).collect()
@@ -189,13 +190,18 @@ impl Inner {
     async fn remember_each(self: &Arc<Self>, known: &Known, completions: &[Completion]) -> Answers<CompletionOutcome> {
         let (window, now) = (millis(self.terms.window), known.now());
         let value = |it: &Completion| value::done(&it.origin, now, it.message.as_deref());
-        let mut batch = Batch::with_capacity(completions.len() + 1);
+        let mut batch = Batch::with_capacity(completions.len() + 1, self.layout.roomy(3 * completions.len()));
         let deletions = self.take_deletions_along(&mut batch);
         for completion in completions {
             let fingerprint = &completion.lease.fingerprint;
-            let mut set = redis::cmd("SET");
-            set.arg(self.layout.done(fingerprint)).arg(value(completion)).arg("NX").arg("PX").arg(window);
-            batch.push(Group::of(fingerprint), set);
+            batch.write(Group::of(fingerprint), 6, |words| {
+                words.add(b"SET");
+                words.add_by(self.layout.key_length(), |key| self.layout.write_done(key, fingerprint));
+                words.add(&value(completion));
+                words.add(b"NX");
+                words.add(b"PX");
+                words.number(window);
+            });
         }
         let replies = self.link.ask(batch).await.into_iter().skip(deletions);
         let mut answers: Answers<CompletionOutcome> = replies.map(read_set).collect();

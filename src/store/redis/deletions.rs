@@ -4,16 +4,13 @@
 //! claims or completions, or by itself where none comes soon. Sent by itself each time it would cost a packet and a turn
 //! of Redis' loop per batch (measured: a tenth of the rate).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use redis::Cmd;
 
 use super::Inner;
 use super::batch::Batch;
-use super::layout::Group;
 use crate::id::Fingerprint;
 
 /// How long deletions wait for a batch that takes them along. Until then whoever claims the ID finds it done.
@@ -47,30 +44,28 @@ impl Inner {
     }
 
     /// Lets a batch take along what is to be deleted, in front of all else, so that it cannot overtake a later claim.
-    /// Answers how many commands that are; their replies mean nothing.
+    /// Returns how many commands these are. Their replies mean nothing.
     pub(super) fn take_deletions_along(&self, batch: &mut Batch) -> usize {
-        let deletions = self.deletions();
-        let count = deletions.len();
-        deletions.into_iter().for_each(|(group, command)| batch.push(group, command));
-        count
+        let before = batch.len();
+        let mut leases = std::mem::take(&mut self.deletions.0.lock().leases);
+        leases.sort_unstable_by_key(|lease| self.together_with(lease));
+        // One command for all that may stand together.
+        for leases in leases.chunk_by(|one, next| self.together_with(one) == self.together_with(next)) {
+            batch.write(self.together_with(&leases[0]), 1 + leases.len(), |words| {
+                words.add(b"DEL");
+                for lease in leases {
+                    words.add_by(self.layout.key_length(), |key| self.layout.write_lease(key, lease));
+                }
+            });
+        }
+        batch.len() - before
     }
 
     /// Sends them by themselves: they are queued before whatever the caller sends next.
     pub(super) async fn delete_now(&self) {
-        let deletions = self.deletions();
-        if !deletions.is_empty() {
-            self.link.tell(deletions.into_iter().collect()).await;
+        let mut batch = Batch::default();
+        if self.take_deletions_along(&mut batch) > 0 {
+            self.link.tell(batch).await;
         }
-    }
-
-    /// One command for all that may stand together.
-    fn deletions(&self) -> BTreeMap<Group, Cmd> {
-        let leases = std::mem::take(&mut self.deletions.0.lock().leases);
-        let mut commands = BTreeMap::new();
-        for fingerprint in leases {
-            let command = commands.entry(self.together_with(&fingerprint)).or_insert_with(|| redis::cmd("DEL"));
-            command.arg(self.layout.lease(&fingerprint));
-        }
-        commands
     }
 }

@@ -1,8 +1,8 @@
 //! How done IDs are kept: as members of compact sets, or each as a key of its own.
 
-use redis::{Cmd, Value};
+use redis::Value;
 
-use super::batch::{Batch, Reply, of_set};
+use super::batch::{Batch, Reply};
 use super::layout::Group;
 use super::slices::{Known, Lookups, member};
 use super::{Inner, faults, value};
@@ -77,18 +77,25 @@ impl Inner {
         }
     }
 
-    /// The commands that look an ID up.
-    pub(super) fn look_up(&self, lookup: &Lookup, fingerprint: &Fingerprint, mut push: impl FnMut(Cmd)) {
+    /// Adds the commands that look an ID up.
+    pub(super) fn look_up(&self, lookup: &Lookup, fingerprint: &Fingerprint, batch: &mut Batch) {
+        let group = Group::of(fingerprint);
         match lookup {
             Lookup::Sets(sets) => {
-                let (group, member) = (Group::of(fingerprint), member(fingerprint));
                 for shard in sets.of(fingerprint) {
-                    push(of_set("SISMEMBER", self.layout.set(group, &shard), member));
+                    batch.look_up(group, 3, |words| {
+                        words.add(b"SISMEMBER");
+                        self.layout.with_set(group, &shard, |length, write| words.add_by(length, write));
+                        words.number(member(fingerprint));
+                    });
                 }
             }
             // Not `EXISTS`: a done ID of another version is not a duplicate, and a foreign key in its place is an
             // error, not a message to drop.
-            Lookup::Keys => push(redis::cmd("GET").arg(self.layout.done(fingerprint)).take()),
+            Lookup::Keys => batch.look_up(group, 2, |words| {
+                words.add(b"GET");
+                words.add_by(self.layout.key_length(), |key| self.layout.write_done(key, fingerprint));
+            }),
         }
     }
 }
@@ -101,8 +108,8 @@ impl Inner {
         ids: impl ExactSizeIterator<Item = &'a Fingerprint>,
     ) -> Vec<Result<Found, StoreError>> {
         let count = ids.len();
-        let mut batch = Batch::with_capacity(lookup.len() * count);
-        ids.for_each(|id| self.look_up(lookup, id, |command| batch.push(Group::of(id), command)));
+        let mut batch = Batch::with_capacity(lookup.len() * count, self.layout.roomy(lookup.len() * count));
+        ids.for_each(|id| self.look_up(lookup, id, &mut batch));
         let mut replies = self.link.ask(batch).await.into_iter();
         (0..count).map(|_| lookup.read(&mut replies)).collect()
     }

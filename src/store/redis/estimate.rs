@@ -48,11 +48,11 @@ impl Inner {
     async fn estimate_sets(self: &Arc<Self>) -> Result<Estimate, StoreError> {
         let known = self.known().await?;
         let sets = known.one_of_each();
-        let mut batch = Batch::with_capacity(2 * sets.len());
+        let mut batch = Batch::with_capacity(2 * sets.len(), 0);
         for (group, shard) in &sets {
             let key = self.layout.set(*group, shard);
-            batch.push(*group, redis::cmd("SCARD").arg(&key).take());
-            batch.push(*group, memory_usage(&key));
+            batch.push(*group, redis::cmd("SCARD").arg(&key));
+            batch.push(*group, &memory_usage(&key));
         }
         let mut replies = self.link.ask(batch).await.into_iter();
         let mut next = || read_count(replies.next());
@@ -72,9 +72,9 @@ impl Inner {
         let one_of_each = Group::all().filter(|group| servers.insert(self.link.serial(*group)));
         let (mut ids, mut bytes) = (0.0, 0.0);
         for group in one_of_each.collect::<Vec<_>>() {
-            let mut batch = Batch::with_capacity(1 + SAMPLE);
-            batch.push(group, redis::cmd("DBSIZE"));
-            (0..SAMPLE).for_each(|_| batch.push(group, redis::cmd("RANDOMKEY")));
+            let mut batch = Batch::with_capacity(1 + SAMPLE, 0);
+            batch.push(group, &redis::cmd("DBSIZE"));
+            (0..SAMPLE).for_each(|_| batch.push(group, &redis::cmd("RANDOMKEY")));
             let mut replies = self.link.ask(batch).await.into_iter();
             let all = read_count(replies.next())? as f64;
             let mut ours = Batch::default();
@@ -82,7 +82,7 @@ impl Inner {
                 if let Value::BulkString(key) = reply?
                     && self.layout.is_done_key(&key)
                 {
-                    ours.push(group, memory_usage(&key));
+                    ours.push(group, &memory_usage(&key));
                 }
             }
             let share = all / SAMPLE as f64;

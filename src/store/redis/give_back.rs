@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Inner;
+use super::batch::Batch;
 use super::layout::Group;
 use super::scripts::{self, Call};
 use crate::store::Claim;
@@ -29,7 +30,8 @@ impl GiveBack {
 
     /// The answers need not wait: a lease beside a done ID holds nobody up, and ends by itself if this is lost.
     pub(super) async fn send(self, inner: &Inner) {
-        let calls = self.0.values().flatten();
-        inner.link.tell(calls.map(|call| (call.group, scripts::GIVE_BACK.as_text(call))).collect()).await;
+        let mut batch = Batch::default();
+        self.0.values().flatten().for_each(|call| scripts::GIVE_BACK.push_text(&mut batch, call));
+        inner.link.tell(batch).await;
     }
 }

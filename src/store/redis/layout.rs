@@ -100,15 +100,35 @@ impl Layout {
 
     /// The key of a set of done IDs.
     pub(super) fn set(&self, group: Group, shard: &Shard) -> Vec<u8> {
-        let mut key = self.start(group, b's', 30);
-        let (slice, shards) = shard.generation.name();
-        let mut digits = itoa::Buffer::new();
-        key.extend_from_slice(digits.format(slice).as_bytes());
-        for number in [shards, shard.index] {
-            key.push(b'.');
-            key.extend_from_slice(digits.format(number).as_bytes());
-        }
+        let mut key = Vec::new();
+        self.with_set(group, shard, |length, write| {
+            key.reserve(length);
+            write(&mut key);
+        });
         key
+    }
+
+    /// Hands over the length of the key of a set of done IDs, and what appends it.
+    pub(super) fn with_set<R>(
+        &self,
+        group: Group,
+        shard: &Shard,
+        take: impl FnOnce(usize, &mut dyn FnMut(&mut Vec<u8>)) -> R,
+    ) -> R {
+        let (slice, shards) = shard.generation.name();
+        let (mut of_slice, mut of_shards, mut of_index) =
+            (itoa::Buffer::new(), itoa::Buffer::new(), itoa::Buffer::new());
+        let parts = [of_slice.format(slice), of_shards.format(shards), of_index.format(shard.index)];
+        let length = self.start_length() + parts.iter().map(|part| part.len()).sum::<usize>() + 2;
+        take(length, &mut |key| {
+            self.start(key, group, b's');
+            let [slice, shards, index] = parts.map(str::as_bytes);
+            key.extend_from_slice(slice);
+            key.push(b'.');
+            key.extend_from_slice(shards);
+            key.push(b'.');
+            key.extend_from_slice(index);
+        })
     }
 
     /// Whether this is the key of a done ID of the namespace.
@@ -121,6 +141,26 @@ impl Layout {
         self.key(b'l', fingerprint)
     }
 
+    /// Appends the key of an ID's lease, which has [`key_length`](Self::key_length) bytes.
+    pub(super) fn write_lease(&self, key: &mut Vec<u8>, fingerprint: &Fingerprint) {
+        self.write_key(key, b'l', fingerprint);
+    }
+
+    /// Appends the key of a done ID, which has [`key_length`](Self::key_length) bytes.
+    pub(super) fn write_done(&self, key: &mut Vec<u8>, fingerprint: &Fingerprint) {
+        self.write_key(key, b'd', fingerprint);
+    }
+
+    /// Room for so many commands about one key each, in bytes.
+    pub(super) fn roomy(&self, commands: usize) -> usize {
+        commands * (self.key_length() + 64)
+    }
+
+    /// How long the key of an ID's lease is, and of a done ID.
+    pub(super) fn key_length(&self) -> usize {
+        self.start_length() + 32
+    }
+
     /// The key of a done ID.
     pub(super) fn done(&self, fingerprint: &Fingerprint) -> Vec<u8> {
         self.key(b'd', fingerprint)
@@ -128,7 +168,8 @@ impl Layout {
 
     /// A key of a kind and a group that no ID of a message has: to find out what may be done with such keys.
     pub(super) fn unused(&self, group: Group, kind: u8) -> Vec<u8> {
-        let mut key = self.start(group, kind, 32);
+        let mut key = Vec::with_capacity(self.key_length());
+        self.start(&mut key, group, kind);
         match kind {
             b's' => key.extend_from_slice(b"0.0.0"),
             _ => key.extend_from_slice(&[b'0'; 32]),
@@ -137,18 +178,29 @@ impl Layout {
     }
 
     fn key(&self, kind: u8, fingerprint: &Fingerprint) -> Vec<u8> {
-        let mut key = self.start(Group::of(fingerprint), kind, 32);
-        fingerprint.as_bytes().iter().for_each(|byte| key.extend_from_slice(&digits(*byte)));
+        let mut key = Vec::with_capacity(self.key_length());
+        self.write_key(&mut key, kind, fingerprint);
         key
     }
 
-    /// `hapax:1:{<namespace>.<group>}:<kind>:`, with room for more bytes.
-    fn start(&self, group: Group, kind: u8, more: usize) -> Vec<u8> {
-        let mut key = Vec::with_capacity(self.head.len() + 6 + more);
+    fn write_key(&self, key: &mut Vec<u8>, kind: u8, fingerprint: &Fingerprint) {
+        self.start(key, Group::of(fingerprint), kind);
+        let mut hex = [0; 32];
+        for (pair, byte) in hex.chunks_exact_mut(2).zip(fingerprint.as_bytes()) {
+            pair.copy_from_slice(&digits(*byte));
+        }
+        key.extend_from_slice(&hex);
+    }
+
+    /// Appends `hapax:1:{<namespace>.<group>}:<kind>:`.
+    fn start(&self, key: &mut Vec<u8>, group: Group, kind: u8) {
         key.extend_from_slice(&self.head);
-        key.extend_from_slice(&group.name());
-        key.extend_from_slice(&[b'}', b':', kind, b':']);
-        key
+        let [a, b] = group.name();
+        key.extend_from_slice(&[a, b, b'}', b':', kind, b':']);
+    }
+
+    fn start_length(&self) -> usize {
+        self.head.len() + 6
     }
 }
 

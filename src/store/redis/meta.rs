@@ -47,14 +47,14 @@ pub(super) fn ask(batch: &mut Batch, layout: &Layout, agreement: &Agreement, kep
     let key = layout.meta();
     let ours = Meta { format: FORMAT, groups: GROUPS, written: Some(rand::random()), agreement: agreement.clone() };
     let json = serde_json::to_string(&ours).map_err(|error| StoreError::Refused(Cause::new(error)))?;
-    batch.push(Group::NAMESPACE, redis::cmd("SET").arg(&key).arg(json).arg("NX").arg("PX").arg(kept_ms).take());
-    batch.push(Group::NAMESPACE, redis::cmd("GET").arg(&key).take());
+    batch.push(Group::NAMESPACE, redis::cmd("SET").arg(&key).arg(json).arg("NX").arg("PX").arg(kept_ms));
+    batch.push(Group::NAMESPACE, redis::cmd("GET").arg(&key));
     Ok(())
 }
 
 /// Lets the agreement live on: it outlives everything that relies on it, and goes when nobody works any more.
 pub(super) fn keep(batch: &mut Batch, layout: &Layout, kept_ms: u64) {
-    batch.push(Group::NAMESPACE, redis::cmd("PEXPIRE").arg(layout.meta()).arg(kept_ms).take());
+    batch.push(Group::NAMESPACE, redis::cmd("PEXPIRE").arg(layout.meta()).arg(kept_ms));
 }
 
 /// What a question of the store is told where the settings disagree.

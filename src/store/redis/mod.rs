@@ -157,14 +157,14 @@ impl RedisStore {
 impl Inner {
     async fn open(&self, agreement: &Agreement) -> Result<(), OpenError> {
         self.link.check().await?;
-        let mut batch = Batch::with_capacity(2);
+        let mut batch = Batch::with_capacity(2, 0);
         meta::ask(&mut batch, &self.layout, agreement, self.reader.kept_for())?;
         let replies = <[Reply; 2]>::try_from(self.link.ask(batch).await);
         let replies = replies.map_err(|_| faults::of_misfit("SET and GET"))?;
         let written = meta::judge(&self.layout, agreement, replies)?;
         // Not before: who disagrees must not keep it alive. It may have had little time left, and who finds another one in
         // its place later takes that for a loss.
-        let mut batch = Batch::with_capacity(1);
+        let mut batch = Batch::with_capacity(1, 0);
         meta::keep(&mut batch, &self.layout, self.reader.kept_for());
         let kept = self.link.ask(batch).await.pop().unwrap_or_else(|| Err(faults::of_misfit("PEXPIRE").into()));
         faults::read("PEXPIRE", kept, |_| Some(()))?;

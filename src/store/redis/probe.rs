@@ -39,7 +39,7 @@ impl RedisStore {
         // stands in the health of the store.
         drop(inner.link.check().await);
         let mut batch = time();
-        batch.push(Group::NAMESPACE, redis::cmd("GET").arg(inner.layout.meta()).take());
+        batch.push(Group::NAMESPACE, redis::cmd("GET").arg(inner.layout.meta()));
         let asked = Instant::now();
         let mut replies = inner.link.ask(batch).await.into_iter();
         let took = asked.elapsed();
@@ -57,7 +57,7 @@ impl RedisStore {
 }
 
 fn time() -> Batch {
-    let mut batch = Batch::with_capacity(2);
-    batch.push(Group::NAMESPACE, redis::cmd("TIME"));
+    let mut batch = Batch::with_capacity(2, 0);
+    batch.push(Group::NAMESPACE, &redis::cmd("TIME"));
     batch
 }

@@ -12,7 +12,7 @@
 //! | `OOM` | it is allowed; a full Redis still takes completions, by script |
 //! | any other | nothing: it passes, and is met again where it matters |
 
-use redis::aio::MultiplexedConnection;
+use redis::aio::ConnectionLike;
 use redis::{RedisError, ServerError, Value};
 
 use super::commands::{self, Has, Questions};
@@ -21,7 +21,7 @@ use crate::store::{Cause, StoreError};
 
 /// Executes an example of every command, and returns what is refused.
 pub(super) async fn ask(
-    connection: &mut MultiplexedConnection,
+    connection: &mut impl ConnectionLike,
     questions: &Questions,
     has: Has,
 ) -> Result<Option<Refusal>, RedisError> {
@@ -29,7 +29,7 @@ pub(super) async fn ask(
     if pipeline.is_empty() {
         return Ok(None);
     }
-    let replies = connection.send_packed_commands(&pipeline, 0, pipeline.len()).await?;
+    let replies = connection.req_packed_commands(&pipeline, 0, pipeline.len()).await?;
     Ok(judge(&names, &replies))
 }
 
@@ -76,7 +76,7 @@ fn text(error: &ServerError) -> String {
 }
 
 /// Whether the reply to a command is reason to ask again what the server refuses.
-pub(super) fn is_doubtful(command: &redis::Cmd, error: &ServerError) -> bool {
+pub(super) fn is_doubtful(command: &[u8], error: &ServerError) -> bool {
     kind(error).is_some() && commands::is_needed(command)
 }
 

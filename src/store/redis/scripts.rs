@@ -8,8 +8,6 @@
 
 use std::sync::LazyLock;
 
-use redis::Cmd;
-
 use super::batch::{Batch, Reply};
 use super::connection::Link;
 use super::layout::Group;
@@ -25,14 +23,14 @@ impl Script {
         Self { source, hash: redis::Script::new(source).get_hash().to_owned() }
     }
 
-    /// The script by its hash: Redis may not know it.
-    pub(super) fn as_hash(&self, call: &Call) -> Cmd {
-        call.command("EVALSHA", &self.hash)
+    /// Adds a call of the script by its hash, which Redis may not know.
+    pub(super) fn push_hash(&self, batch: &mut Batch, call: &Call) {
+        call.push("EVALSHA", &self.hash, batch);
     }
 
-    /// The script with its text: for calls whose answer nobody reads.
-    pub(super) fn as_text(&self, call: &Call) -> Cmd {
-        call.command("EVAL", self.source)
+    /// Adds a call of the script with its text, for calls without a second try.
+    pub(super) fn push_text(&self, batch: &mut Batch, call: &Call) {
+        call.push("EVAL", self.source, batch);
     }
 }
 
@@ -45,27 +43,27 @@ pub(super) struct Call {
 }
 
 impl Call {
-    fn command(&self, name: &str, script: &str) -> Cmd {
-        let mut command = redis::cmd(name);
-        command.arg(script).arg(self.keys.len());
-        self.keys.iter().chain(&self.args).for_each(|part| {
-            command.arg(part.as_slice());
+    fn push(&self, name: &str, script: &str, batch: &mut Batch) {
+        batch.write(self.group, 3 + self.keys.len() + self.args.len(), |words| {
+            words.add(name.as_bytes());
+            words.add(script.as_bytes());
+            words.number(self.keys.len());
+            self.keys.iter().chain(&self.args).for_each(|part| words.add(part));
         });
-        command
     }
 }
 
 /// Runs a script once per call; one reply per call, in order.
 pub(super) async fn run(link: &Link, script: &Script, calls: &[Call]) -> Vec<Reply> {
-    let mut batch = Batch::with_capacity(calls.len());
-    calls.iter().for_each(|call| batch.push(call.group, script.as_hash(call)));
+    let mut batch = Batch::with_capacity(calls.len(), 0);
+    calls.iter().for_each(|call| script.push_hash(&mut batch, call));
     let mut replies = link.ask(batch).await;
     let unknown: Vec<usize> =
         (0..replies.len()).filter(|i| matches!(&replies[*i], Err(fault) if fault.unknown_script)).collect();
     if !unknown.is_empty() {
         // Each brings the text: which of them share a node, and so a store of scripts, is not known here.
-        let mut batch = Batch::with_capacity(unknown.len());
-        unknown.iter().for_each(|i| batch.push(calls[*i].group, script.as_text(&calls[*i])));
+        let mut batch = Batch::with_capacity(unknown.len(), 0);
+        unknown.iter().for_each(|i| script.push_text(&mut batch, &calls[*i]));
         for (i, reply) in unknown.into_iter().zip(link.ask(batch).await) {
             replies[i] = reply;
         }

@@ -113,13 +113,23 @@ pub(super) fn read_destination(value: &[u8]) -> Option<Destination> {
 
 /// The lease of a claim that found nothing.
 pub(super) fn lease(token: &Token, grace_ms: u64, origin: &Origin) -> Vec<u8> {
-    let mut value = Vec::with_capacity(HEAD + 12 + origin.partition.topic().len());
+    let mut value = Vec::with_capacity(lease_length(origin));
+    write_lease(&mut value, token, grace_ms, origin);
+    value
+}
+
+/// How long the value of a lease is.
+pub(super) fn lease_length(origin: &Origin) -> usize {
+    HEAD + 12 + origin.partition.topic().len()
+}
+
+/// Appends the lease of a claim that found nothing.
+pub(super) fn write_lease(value: &mut Vec<u8>, token: &Token, grace_ms: u64, origin: &Origin) {
     value.extend_from_slice(&[VERSION, IN_FLIGHT]);
     value.extend_from_slice(token.as_bytes());
     value.extend_from_slice(&0_u32.to_be_bytes());
     value.extend_from_slice(&grace_ms.to_be_bytes());
-    write_origin(&mut value, origin);
-    value
+    write_origin(value, origin);
 }
 
 /// A done ID.

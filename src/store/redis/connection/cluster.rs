@@ -21,18 +21,16 @@
 
 use std::sync::Arc;
 
-use futures_util::future::join_all;
-use redis::{Cmd, Pipeline};
-
 use super::dial::Dial;
 use super::map::Keeper;
 use super::node::{Node, cause};
 use super::place::Place;
 use super::slots::GroupSlots;
 use crate::store::health::{Breaker, NodeHealth};
-use crate::store::redis::batch::{Batch, Fault, Reply};
+use crate::store::redis::batch::{Batch, Encoded, Fault, Reply, Request};
 use crate::store::redis::layout::Group;
 use crate::store::{Cause, StoreError};
+use futures_util::future::join_all;
 
 /// How often a command is sent on before it is given up.
 pub(super) const ROUNDS: usize = 5;
@@ -44,7 +42,7 @@ pub(super) struct Cluster {
 /// What goes to one node in one go.
 struct Part {
     node: Arc<Node>,
-    pipeline: Pipeline,
+    request: Request,
     /// The place of each command in the batch.
     places: Vec<usize>,
 }
@@ -52,7 +50,7 @@ struct Part {
 /// One command of a group whose slot moves.
 struct Step<'a> {
     place: usize,
-    command: &'a Cmd,
+    command: Encoded<'a>,
     reply: Reply,
 }
 
@@ -108,23 +106,20 @@ impl Cluster {
             Err(error) => return vec![Err(error.into()); batch.len()],
         };
         let mut replies = vec![Err(no_node()); batch.len()];
-        let mut groups = Vec::with_capacity(batch.len());
         let mut parts: Vec<Part> = Vec::with_capacity(map.nodes.len());
-        for (place, (group, command)) in batch.into_commands().enumerate() {
-            groups.push(group);
-            match map.of(group) {
-                Some(node) => part_of(&mut parts, node).push(place, command),
+        for (place, command) in batch.commands().enumerate() {
+            match map.of(command.group) {
+                Some(node) => part_of(&mut parts, node).push(place, command.bytes),
                 None => self.keeper.refresh(),
             }
         }
-        let answers = join_all(parts.iter().map(|part| part.node.ask(&part.pipeline))).await;
-        for (part, answers) in parts.iter().zip(answers) {
-            self.notice(&part.node, &answers);
-            part.places.iter().zip(answers).for_each(|(place, answer)| replies[*place] = answer);
+        for (node, places, answers) in ask_all(parts).await {
+            self.notice(&node, &answers);
+            places.into_iter().zip(answers).for_each(|(place, answer)| replies[place] = answer);
         }
         if replies.iter().any(is_redirected) {
             self.keeper.refresh();
-            self.send_on(&groups, &parts, &mut replies).await;
+            self.send_on(&batch, &mut replies).await;
         }
         replies
     }
@@ -132,15 +127,13 @@ impl Cluster {
     /// Sends commands whose replies nobody reads; those whose slot is on the move are lost.
     pub(super) async fn tell(&self, batch: Batch) {
         let Some(map) = self.keeper.known() else { return };
-        let mut parts: Vec<(&Arc<Node>, Vec<Cmd>)> = Vec::new();
-        for (group, command) in batch.into_commands() {
-            let Some(node) = map.of(group) else { continue };
-            match parts.iter_mut().find(|(of, _)| Arc::ptr_eq(of, node)) {
-                Some((_, commands)) => commands.push(command),
-                None => parts.push((node, vec![command])),
+        let mut parts = Vec::new();
+        for (place, command) in batch.commands().enumerate() {
+            if let Some(node) = map.of(command.group) {
+                part_of(&mut parts, node).push(place, command.bytes);
             }
         }
-        join_all(parts.into_iter().map(|(node, commands)| node.tell(commands))).await;
+        join_all(parts.into_iter().map(|part| async move { part.node.tell(part.request).await })).await;
     }
 
     /// Where something is amiss the map may have changed.
@@ -153,18 +146,16 @@ impl Cluster {
     }
 
     /// Brings the groups whose slots moved to an end, each by itself.
-    async fn send_on(&self, groups: &[Group], parts: &[Part], replies: &mut [Reply]) {
-        let mut moving: Vec<Group> =
-            groups.iter().zip(&*replies).filter(|(_, reply)| is_redirected(reply)).map(|(group, _)| *group).collect();
+    async fn send_on(&self, batch: &Batch, replies: &mut [Reply]) {
+        let redirected = batch.commands().zip(&*replies).filter(|(_, reply)| is_redirected(reply));
+        let mut moving: Vec<Group> = redirected.map(|(command, _)| command.group).collect();
         moving.sort_unstable();
         moving.dedup();
         let mut steps: Vec<(Group, Vec<Step<'_>>)> = moving.into_iter().map(|group| (group, Vec::new())).collect();
-        for part in parts {
-            for (place, command) in part.places.iter().zip(part.pipeline.cmd_iter()) {
-                if let Ok(at) = steps.binary_search_by_key(&groups[*place], |(group, _)| *group) {
-                    let reply = std::mem::replace(&mut replies[*place], Err(no_node()));
-                    steps[at].1.push(Step { place: *place, command, reply });
-                }
+        for (place, command) in batch.commands().enumerate() {
+            if let Ok(at) = steps.binary_search_by_key(&command.group, |(group, _)| *group) {
+                let reply = std::mem::replace(&mut replies[place], Err(no_node()));
+                steps[at].1.push(Step { place, command, reply });
             }
         }
         join_all(steps.iter_mut().map(|(group, steps)| self.finish(*group, steps))).await;
@@ -175,11 +166,10 @@ impl Cluster {
 
     /// Sends on what of one group was redirected, writes first; see above.
     async fn finish(&self, group: Group, steps: &mut [Step<'_>]) {
-        let first_write = steps.iter().position(|step| is_redirected(&step.reply) && !is_look_up(step.command));
+        let first_write = steps.iter().position(|step| is_redirected(&step.reply) && !step.command.is_look_up);
         for _ in 0..ROUNDS {
-            let open: Vec<usize> = (0..steps.len())
-                .filter(|i| is_redirected(&steps[*i].reply) && !is_look_up(steps[*i].command))
-                .collect();
+            let open: Vec<usize> =
+                (0..steps.len()).filter(|i| is_redirected(&steps[*i].reply) && !steps[*i].command.is_look_up).collect();
             if open.is_empty() || is_turned_around(steps) {
                 break;
             }
@@ -187,7 +177,7 @@ impl Cluster {
         }
         let behind = |i: usize| first_write.is_some_and(|first| i > first);
         let mut open: Vec<usize> = (0..steps.len())
-            .filter(|i| is_look_up(steps[*i].command) && (is_redirected(&steps[*i].reply) || behind(*i)))
+            .filter(|i| steps[*i].command.is_look_up && (is_redirected(&steps[*i].reply) || behind(*i)))
             .collect();
         for _ in 0..ROUNDS {
             if open.is_empty() {
@@ -195,7 +185,7 @@ impl Cluster {
             }
             self.round(group, steps, open).await;
             open =
-                (0..steps.len()).filter(|i| is_look_up(steps[*i].command) && is_redirected(&steps[*i].reply)).collect();
+                (0..steps.len()).filter(|i| steps[*i].command.is_look_up && is_redirected(&steps[*i].reply)).collect();
         }
         for step in steps {
             if let Err(fault) = &mut step.reply
@@ -231,36 +221,44 @@ impl Cluster {
             };
             let part = part_of(&mut parts, &node);
             if asks {
-                part.pipeline.add_command(redis::cmd("ASKING"));
+                part.request.push(&redis::cmd("ASKING").get_packed_command());
             }
-            part.push(i, steps[i].command.clone());
+            part.push(i, steps[i].command.bytes);
             asking.push((i, asks));
         }
-        let answers = join_all(parts.iter().map(|part| part.node.ask(&part.pipeline))).await;
-        for (part, answers) in parts.iter().zip(answers) {
-            self.notice(&part.node, &answers);
+        for (node, places, answers) in ask_all(parts).await {
+            self.notice(&node, &answers);
             let mut answers = answers.into_iter();
-            for i in &part.places {
-                if asking.contains(&(*i, true)) {
+            for i in places {
+                if asking.contains(&(i, true)) {
                     // Only what follows it has a reply of its own.
                     answers.next();
                 }
-                steps[*i].reply = answers.next().unwrap_or_else(|| Err(no_node()));
+                steps[i].reply = answers.next().unwrap_or_else(|| Err(no_node()));
             }
         }
     }
 }
 
 impl Part {
-    fn push(&mut self, place: usize, command: Cmd) {
-        self.pipeline.add_command(command);
+    fn push(&mut self, place: usize, command: &[u8]) {
+        self.request.push(command);
         self.places.push(place);
     }
 }
 
+/// Asks all nodes at once.
+async fn ask_all(parts: Vec<Part>) -> Vec<(Arc<Node>, Vec<usize>, Vec<Reply>)> {
+    let ask = |Part { node, request, places }| async move {
+        let replies = node.ask(request).await;
+        (node, places, replies)
+    };
+    join_all(parts.into_iter().map(ask)).await
+}
+
 fn part_of<'a>(parts: &'a mut Vec<Part>, node: &Arc<Node>) -> &'a mut Part {
     let at = parts.iter().position(|part| Arc::ptr_eq(&part.node, node)).unwrap_or_else(|| {
-        parts.push(Part { node: node.clone(), pipeline: Pipeline::new(), places: Vec::new() });
+        parts.push(Part { node: node.clone(), request: Request::default(), places: Vec::new() });
         parts.len() - 1
     });
     &mut parts[at]
@@ -278,30 +276,8 @@ fn is_turned_around(steps: &[Step<'_>]) -> bool {
         Ok(_) => true,
         Err(fault) => fault.redirect.is_none() && fault.error.may_have_executed(),
     };
-    let writes = || steps.iter().filter(|step| !is_look_up(step.command));
+    let writes = || steps.iter().filter(|step| !step.command.is_look_up);
     writes().position(moved).is_some_and(|first| writes().skip(first).any(executed))
-}
-
-/// Whether a command changes nothing, so that it may be asked again. What is not known to be one is taken for a write.
-fn is_look_up(command: &Cmd) -> bool {
-    const LOOK_UPS: [&[u8]; 12] = [
-        b"GET",
-        b"MGET",
-        b"EXISTS",
-        b"SISMEMBER",
-        b"SMISMEMBER",
-        b"SCARD",
-        b"HGET",
-        b"HMGET",
-        b"HGETALL",
-        b"PTTL",
-        b"STRLEN",
-        b"EVALSHA_RO",
-    ];
-    match command.args_iter().next() {
-        Some(redis::Arg::Simple(name)) => LOOK_UPS.iter().any(|known| name.eq_ignore_ascii_case(known)),
-        _ => false,
-    }
 }
 
 fn no_node() -> Fault {

@@ -3,10 +3,11 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use super::dial;
 use super::info::{Info, Needs};
 use super::node::{Find, Live, Rights, Shared, State, cause};
 use super::upkeep;
-use crate::store::redis::{faults, rights};
+use crate::store::redis::rights;
 use crate::store::{Cause, StoreError};
 
 /// The pause after a failed attempt, doubled by each that follows, up to the longest; each shortened by up to half at
@@ -84,7 +85,7 @@ async fn attempt(shared: &Shared) -> Result<Live, StoreError> {
         };
         let mut connection = target.dial.connect(&place).await?;
         let address: Arc<str> = place.to_string().into();
-        let refused = |error| faults::of_connecting(&address, error);
+        let refused = |error| dial::failed(&address, error);
         let info: String = redis::cmd("INFO").query_async(&mut connection).await.map_err(refused)?;
         let info = Info::new(info);
         info.check(&address, Needs { cluster: target.cluster, strict: target.dial.strict })?;

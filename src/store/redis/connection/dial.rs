@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
 use redis::io::tcp::socket2::{SockRef, TcpKeepalive};
-use redis::{AsyncConnectionConfig, RedisConnectionInfo, RedisError};
-use tokio::io::{AsyncRead, AsyncWrite};
+use redis::{RedisConnectionInfo, RedisError};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+use super::pipe::Pipe;
 use super::place::Place;
 use super::tls;
 use crate::store::redis::commands::Questions;
@@ -36,47 +35,40 @@ pub(in crate::store::redis) struct Dial {
 
 impl Dial {
     /// Connects and logs in.
-    pub(super) async fn connect(&self, place: &Place) -> Result<MultiplexedConnection, StoreError> {
+    pub(super) async fn connect(&self, place: &Place) -> Result<Pipe, StoreError> {
         self.connect_as(place, &self.login).await
     }
 
     /// Connects and logs in as somebody else.
-    pub(super) async fn connect_as(
-        &self,
-        place: &Place,
-        login: &RedisConnectionInfo,
-    ) -> Result<MultiplexedConnection, StoreError> {
+    pub(super) async fn connect_as(&self, place: &Place, login: &RedisConnectionInfo) -> Result<Pipe, StoreError> {
         let address: Arc<str> = place.to_string().into();
-        let failed = |error: RedisError| match tls::remedy(&error) {
-            Some(remedy) => StoreError::Refused(Cause::new(format!("Redis at {address}: {remedy} ({error})"))),
-            None => faults::of_connecting(&address, error),
-        };
+        let failed = |error| failed(&address, error);
         match place {
             Place::Unix(path) => {
                 let stream = UnixStream::connect(path).await.map_err(|error| failed(error.into()))?;
-                self.log_in(stream, login).await.map_err(failed)
+                Pipe::log_in(stream, login, self.response_limit).await.map_err(failed)
             }
             Place::Tcp { host, port } => {
                 let stream = tcp(host, *port).await.map_err(|error| failed(error.into()))?;
-                let Some(connector) = &self.tls else { return self.log_in(stream, login).await.map_err(failed) };
+                let Some(connector) = &self.tls else {
+                    return Pipe::log_in(stream, login, self.response_limit).await.map_err(failed);
+                };
                 let name = ServerName::try_from(host.clone()).map_err(|_| {
                     StoreError::Refused(Cause::new(format!("Redis at {address}: its name cannot be in a certificate")))
                 })?;
                 let stream = connector.connect(name, stream).await.map_err(|error| failed(error.into()))?;
-                self.log_in(stream, login).await.map_err(failed)
+                Pipe::log_in(stream, login, self.response_limit).await.map_err(failed)
             }
         }
     }
+}
 
-    async fn log_in<S>(&self, stream: S, login: &RedisConnectionInfo) -> Result<MultiplexedConnection, RedisError>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let config = AsyncConnectionConfig::new().set_response_timeout(Some(self.response_limit));
-        let (connection, driver) = MultiplexedConnection::new_with_config(login, stream, config).await?;
-        // Ends with the last clone of the connection.
-        tokio::spawn(driver);
-        Ok(connection)
+/// What it means that no connection could be made, or that it failed at its first questions: a server that does not accept
+/// our certificate says so only after our side of the handshake has ended (TLS 1.3).
+pub(super) fn failed(address: &Arc<str>, error: RedisError) -> StoreError {
+    match tls::remedy(&error) {
+        Some(remedy) => StoreError::Refused(Cause::new(format!("Redis at {address}: {remedy} ({error})"))),
+        None => faults::of_connecting(address, error),
     }
 }
 

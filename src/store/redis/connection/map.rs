@@ -8,11 +8,12 @@ use rand::seq::SliceRandom;
 use redis::Value;
 use tokio::sync::{Notify, watch};
 
-use super::dial::Dial;
+use super::dial::{self, Dial};
 use super::node::{Find, Node, Target};
 use super::place::Place;
 use super::slots::{self, GroupSlots, Range};
 use crate::store::health::Breaker;
+use crate::store::redis::batch::Request;
 use crate::store::redis::faults;
 use crate::store::redis::layout::Group;
 use crate::store::{Cause, StoreError};
@@ -179,10 +180,9 @@ impl Keeper {
         let mut up: Vec<&Arc<Node>> = nodes.iter().filter(|node| node.serial().is_some()).collect();
         // Whoever is cut off from its fellows answers what used to be: next time another one is asked.
         up.shuffle(&mut rand::rng());
-        let mut pipeline = redis::Pipeline::new();
-        pipeline.add_command(question());
         for node in &up {
-            let answer = node.ask(&pipeline).await.pop();
+            let request = Request::of(&question());
+            let answer = node.ask(request).await.pop();
             if let (Some(Ok(answer)), Some(place)) = (answer, node.place())
                 && let Some(ranges) = slots::read(&answer, place)
             {
@@ -218,7 +218,7 @@ impl Keeper {
                     true => StoreError::Refused(Cause::new(format!(
                         "Redis at {place} is not a node of a cluster; write redis://host:port"
                     ))),
-                    false => faults::of_connecting(&address, error),
+                    false => dial::failed(&address, error),
                 }
             })?;
             slots::read(&answer, place).ok_or_else(|| faults::of_misfit("CLUSTER SLOTS"))

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | what a URL means | `url` |
 //! | how a connection is made: TCP, TLS, logging in | `dial`, `tls` |
+//! | how requests and replies travel over it | `pipe`, `resp` |
 //! | when it is made, checked and given up | `node`, `connect`; `info` judges the server |
 //! | who is the master | `sentinel` |
 //! | which node has a group; what becomes of a command whose slot moves | `slots`, `map`; `cluster`, `redirect` |
@@ -15,8 +16,10 @@ mod dial;
 mod info;
 mod map;
 mod node;
+mod pipe;
 mod place;
 mod redirect;
+mod resp;
 mod sentinel;
 mod slots;
 #[cfg(test)]
@@ -125,7 +128,7 @@ impl Link {
             return Vec::new();
         }
         match &self.0 {
-            Way::One(node) => node.ask(&batch.into_pipeline()).await,
+            Way::One(node) => node.ask(batch.into_request()).await,
             Way::Cluster(cluster) => cluster.ask(batch).await,
         }
     }
@@ -135,7 +138,7 @@ impl Link {
     /// there is no connection.
     pub(super) async fn tell(&self, batch: Batch) {
         match &self.0 {
-            Way::One(node) => node.tell(batch.into_commands().map(|(_, command)| command)).await,
+            Way::One(node) => node.tell(batch.into_request()).await,
             Way::Cluster(cluster) => cluster.tell(batch).await,
         }
     }

@@ -18,20 +18,21 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
-use redis::aio::MultiplexedConnection;
-use redis::{Pipeline, Value};
+use redis::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::connect::{self, FIRST_PAUSE, SHORT_LIVED};
 use super::dial::Dial;
+use super::pipe::Pipe;
 use super::place::Place;
 use super::redirect::Redirect;
 use super::sentinel::Sentinels;
 use super::upkeep::{self, Known};
 use crate::store::health::{Breaker, NodeHealth, Refusal};
-use crate::store::redis::batch::{Fault, Reply};
+use crate::store::redis::batch::{Fault, Names, Reply, Request};
 use crate::store::redis::commands::Has;
 use crate::store::redis::faults::{self, Connection};
 use crate::store::redis::layout::Group;
@@ -110,7 +111,7 @@ pub(super) enum State {
 pub(super) struct Live {
     /// Where it leads.
     pub(super) address: Arc<str>,
-    pub(super) connection: MultiplexedConnection,
+    pub(super) connection: Pipe,
     pub(super) since: Instant,
     /// Tells one connection of the process from the next.
     pub(super) serial: u64,
@@ -119,7 +120,7 @@ pub(super) struct Live {
 }
 
 impl Live {
-    pub(super) fn new(address: Arc<str>, connection: MultiplexedConnection) -> Self {
+    pub(super) fn new(address: Arc<str>, connection: Pipe) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let serial = NEXT.fetch_add(1, Ordering::Relaxed);
         Self { address, connection, since: Instant::now(), serial, timeouts: Arc::default() }
@@ -229,46 +230,45 @@ impl Node {
     }
 
     /// Sends the commands in one go and returns a reply for each.
-    pub(super) async fn ask(&self, pipeline: &Pipeline) -> Vec<Reply> {
+    pub(super) async fn ask(&self, request: Request) -> Vec<Reply> {
+        let commands = request.commands();
         let answers = match self.live().await {
-            Ok(live) => self.ask_live(live, pipeline).await,
+            Ok(live) => self.ask_live(live, request).await,
             Err(error) => Err(error),
         };
-        answers.unwrap_or_else(|error| vec![Err(error.into()); pipeline.len()])
+        answers.unwrap_or_else(|error| vec![Err(error.into()); commands])
     }
 
-    async fn ask_live(&self, mut live: Live, pipeline: &Pipeline) -> Result<Vec<Reply>, StoreError> {
+    async fn ask_live(&self, live: Live, request: Request) -> Result<Vec<Reply>, StoreError> {
         self.shared.asked.fetch_add(1, Ordering::Relaxed);
-        let fault = match live.connection.send_packed_commands(pipeline, 0, pipeline.len()).await {
-            Ok(replies) if replies.len() == pipeline.len() => {
+        let (commands, bytes) = (request.commands(), request.into_bytes());
+        match live.connection.ask(bytes.clone(), commands).await {
+            Ok(replies) => {
                 live.timeouts.store(0, Ordering::Relaxed);
-                let replies = replies.into_iter().zip(pipeline.cmd_iter());
-                return Ok(replies.map(|(reply, command)| self.judge(&live, command, reply)).collect());
+                let mut names = Names::of(bytes);
+                let replies = replies.into_iter().enumerate();
+                Ok(replies.map(|(place, reply)| self.judge(&live, || names.at(place), reply)).collect())
             }
-            Ok(_) => (faults::of_misfit("a pipeline"), Connection::IsBuiltAnew),
-            Err(error) => faults::of_request(&live.address, error),
-        };
-        Err(self.fail(&live, fault))
+            Err(error) => Err(self.fail(&live, faults::of_request(&live.address, error))),
+        }
     }
 
     /// Sends commands whose replies nobody reads. They are queued behind what was sent before, and before what the
     /// caller sends next, when this returns; whether they arrive is unknown. Not sent at all, and not waited for, where
     /// there is no connection.
-    pub(super) async fn tell(&self, commands: impl IntoIterator<Item = redis::Cmd>) {
-        let State::Up(mut live) = self.shared.state.borrow().clone() else { return };
-        for mut command in commands {
-            command.set_no_response(true);
-            if let Err(error) = live.connection.send_packed_command(&command).await {
-                self.fail(&live, faults::of_request(&live.address, error));
-                return;
-            }
+    pub(super) async fn tell(&self, request: Request) {
+        let State::Up(live) = self.shared.state.borrow().clone() else { return };
+        let commands = request.commands();
+        if let Err(error) = live.connection.send(request.into_bytes(), commands).await {
+            self.fail(&live, faults::of_request(&live.address, error));
         }
     }
 
-    /// A reply, or what it means that it is an error, for the caller and for the connection.
-    fn judge(&self, live: &Live, command: &redis::Cmd, reply: Value) -> Reply {
+    /// A reply, or what it means that it is an error, for the caller and for the connection. `name` returns the name of
+    /// the command.
+    fn judge(&self, live: &Live, name: impl FnOnce() -> Option<Bytes>, reply: Value) -> Reply {
         if let Value::ServerError(error) = &reply
-            && rights::is_doubtful(command, error)
+            && name().is_some_and(|name| rights::is_doubtful(&name, error))
         {
             self.shared.doubt(live);
         }

@@ -59,7 +59,7 @@ impl Sentinels {
                 Some("ERR") => StoreError::Refused(Cause::new(format!(
                     "the server at {place} is not a sentinel; give the sentinels' addresses ({error})"
                 ))),
-                _ => super::super::faults::of_connecting(&place.to_string().into(), error),
+                _ => super::dial::failed(&place.to_string().into(), error),
             })?;
             let (host, port) = answer.ok_or_else(|| {
                 StoreError::Refused(Cause::new(format!(

@@ -7,10 +7,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-
 use super::info::{Info, Needs};
 use super::node::{Find, Live, Rights, Shared, State};
+use super::pipe::Pipe;
 use crate::store::health::{NodeHealth, Refusal, Server, Severity};
 use crate::store::redis::rights;
 use crate::store::{Cause, StoreError};
@@ -27,7 +26,7 @@ pub(super) struct Known {
 
 /// Whether the server is told to take snapshots, which `INFO` does not say. Nothing where it may not be asked, as with
 /// many a managed Redis.
-pub(super) async fn snapshots(connection: &mut MultiplexedConnection) -> Option<bool> {
+pub(super) async fn snapshots(connection: &mut Pipe) -> Option<bool> {
     let answer = redis::cmd("CONFIG").arg("GET").arg("save").query_async::<Vec<String>>(connection).await;
     Some(!answer.ok()?.get(1)?.is_empty())
 }

@@ -207,8 +207,8 @@ impl Inner {
         let kept_for = reader.calendar.kept_for();
         let keeps = agreement.is_some()
             && reader.state.lock().kept_at.is_none_or(|at| at.elapsed().as_millis() as u64 > kept_for / 8);
-        let mut batch = Batch::with_capacity(6 + samples.len() * GROUPS as usize);
-        batch.push(Group::NAMESPACE, redis::cmd("TIME"));
+        let mut batch = Batch::with_capacity(6 + samples.len() * GROUPS as usize, 0);
+        batch.push(Group::NAMESPACE, &redis::cmd("TIME"));
         if let Some(agreement) = &agreement {
             meta::ask(&mut batch, &self.layout, agreement, kept_for)?;
         }
@@ -216,12 +216,12 @@ impl Inner {
             meta::keep(&mut batch, &self.layout, kept_for);
         }
         if self.mode == DoneMode::Compact {
-            batch.push(Group::NAMESPACE, redis::cmd("HGETALL").arg(self.layout.plan()).take());
+            batch.push(Group::NAMESPACE, redis::cmd("HGETALL").arg(self.layout.plan()));
             if is_new {
-                batch.push(Group::NAMESPACE, redis::cmd("CONFIG").arg("GET").arg("set-max-intset-entries").take());
+                batch.push(Group::NAMESPACE, redis::cmd("CONFIG").arg("GET").arg("set-max-intset-entries"));
             }
             for generation in &samples {
-                (0..GROUPS).for_each(|group| batch.push(Group::nth(group), self.scard(*generation, group)));
+                (0..GROUPS).for_each(|group| batch.push(Group::nth(group), &self.scard(*generation, group)));
             }
         }
         let mut replies = self.link.ask(batch).await.into_iter();
