@@ -407,7 +407,7 @@ impl<C: Call> Driver<C> {
                     return self.complete_later(work, completion);
                 }
                 let tag = Tag { work, token: completion.lease.token, sent_at: now };
-                self.batches.complete(tag, completion);
+                self.batches.complete(tag, completion, Instant::now());
             }
             Action::Renew { work, lease } => {
                 self.batches.renewals.push(Tag { work, token: lease.token, sent_at: now }, lease);

@@ -1,106 +1,70 @@
-//! The loop that carries messages between handles, guards and the store.
+//! The background work: carries requests to the store and answers back, and keeps the time.
 
 use std::future::pending;
 use std::pin::Pin;
+use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Duration, Instant, Sleep, sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::error::Unfinished;
-use super::guard::Ending;
-use super::state::{Inquiry, State};
+use super::batches::Batches;
+use super::core::Core;
+use super::desk::Tag;
 
-/// How many messages are taken from a channel at once.
-const TAKEN_AT_ONCE: usize = 256;
-
-/// A wish to stop, until a deadline.
-#[derive(Debug)]
-pub(super) struct Shutdown {
-    pub(super) limit: Duration,
-    pub(super) reply: oneshot::Sender<Result<(), Unfinished>>,
-}
-
-/// The background work of a [`Deduplicator`](super::Deduplicator): it batches what all handles ask, renews leases, and
-/// brings completions and releases to their end.
+/// The background work of a [`Deduplicator`](super::Deduplicator): it sends what all handles ask in batches, renews
+/// leases, and brings completions and releases to their end.
 ///
 /// It ends when it was shut down, or when all handles and guards are gone and everything they left behind was
 /// answered.
 #[derive(Debug)]
 #[must_use = "nothing is claimed nor completed unless the actor runs"]
 pub struct Actor {
-    pub(super) state: State,
-    pub(super) inquiries: mpsc::Receiver<Inquiry>,
-    pub(super) endings: mpsc::Receiver<Ending>,
-    pub(super) shutdowns: mpsc::Receiver<Shutdown>,
-    pub(super) max_in_flight: usize,
+    core: Arc<Core>,
+    batches: Batches<Tag>,
 }
 
 impl Actor {
-    /// Runs until it is shut down or nobody needs it.
+    pub(super) fn new(core: Arc<Core>, batches: Batches<Tag>) -> Self {
+        Self { core, batches }
+    }
+
+    /// Runs until it is shut down or nothing needs it.
     ///
     /// # Cancel safety
     ///
     /// Not cancel safe: dropped, it leaves completions unrecorded and leases to run out.
-    pub async fn run(self) {
-        let Self { mut state, mut inquiries, mut endings, mut shutdowns, max_in_flight } = self;
-        let mut asked = Vec::with_capacity(TAKEN_AT_ONCE);
-        let mut ended = Vec::with_capacity(TAKEN_AT_ONCE);
+    pub async fn run(mut self) {
         let mut alarm = Alarm::default();
-        let mut closing: Option<Closing> = None;
-        let mut handles = true;
-        while handles || state.len() > 0 {
-            alarm.set(state.next_tick());
-            // Once closed, the answer to an inquiry is known without room for it.
-            let room = if closing.is_some() { TAKEN_AT_ONCE } else { max_in_flight.saturating_sub(state.len()) };
+        loop {
+            {
+                let mut state = self.core.lock();
+                let now = Instant::now();
+                if state.next_tick().is_some_and(|at| at <= now) {
+                    state.tick(now);
+                }
+                state.desk.hand_over(&mut self.batches);
+                if state.is_over(now, self.core.is_abandoned()) {
+                    return;
+                }
+                alarm.set(state.alarm());
+            }
             tokio::select! {
-                answered = state.desk.batches.next() => state.answered(answered, Instant::now()),
-                _ = endings.recv_many(&mut ended, TAKEN_AT_ONCE), if !endings.is_closed() || !endings.is_empty() => {
-                    let now = Instant::now();
-                    ended.drain(..).for_each(|ending| state.end(ending, now));
+                answered = self.batches.next() => {
+                    let mut state = self.core.lock();
+                    state.desk.arrived(&answered);
+                    state.answered(answered, Instant::now());
                 }
-                taken = inquiries.recv_many(&mut asked, room.min(TAKEN_AT_ONCE)), if handles && room > 0 => {
-                    handles = taken > 0;
-                    let now = Instant::now();
-                    asked.drain(..).for_each(|inquiry| state.begin(inquiry, now));
-                }
-                () = alarm.ring() => state.tick(Instant::now()),
-                Some(shutdown) = shutdowns.recv() => {
-                    inquiries.close();
-                    state.close(Instant::now());
-                    closing.get_or_insert_default().add(shutdown);
-                }
-                () = expired(&mut closing) => break,
+                () = self.core.woken() => {}
+                () = alarm.ring() => {}
             }
         }
-        let left = state.len();
-        for reply in closing.into_iter().flat_map(|closing| closing.replies) {
-            // Who asked may have gone.
-            reply.send(if left == 0 { Ok(()) } else { Err(Unfinished { ids: left }) }).ok();
-        }
     }
 }
 
-/// What waits for the end; the earliest deadline counts.
-#[derive(Default)]
-struct Closing {
-    deadline: Option<Pin<Box<Sleep>>>,
-    replies: Vec<oneshot::Sender<Result<(), Unfinished>>>,
-}
-
-impl Closing {
-    fn add(&mut self, Shutdown { limit, reply }: Shutdown) {
-        let deadline = sleep(limit);
-        if self.deadline.as_ref().is_none_or(|earlier| deadline.deadline() < earlier.deadline()) {
-            self.deadline = Some(Box::pin(deadline));
-        }
-        self.replies.push(reply);
-    }
-}
-
-async fn expired(closing: &mut Option<Closing>) {
-    match closing.as_mut().and_then(|closing| closing.deadline.as_mut()) {
-        Some(deadline) => deadline.as_mut().await,
-        None => pending().await,
+impl Drop for Actor {
+    /// Nothing is answered any more: every caller that waits learns that.
+    fn drop(&mut self) {
+        self.core.room.close();
+        self.core.lock().end_all();
     }
 }
 

@@ -62,9 +62,9 @@ impl<Tag> Batches<Tag> {
         }
     }
 
-    /// Puts a completion into the next batch of its kind.
-    pub(crate) fn complete(&mut self, tag: Tag, completion: Completion) {
-        self.completions.push(tag, (completion, Instant::now()));
+    /// Puts a completion, handed over at `since`, into the next batch of its kind.
+    pub(crate) fn complete(&mut self, tag: Tag, completion: Completion, since: Instant) {
+        self.completions.push(tag, (completion, since));
     }
 
     /// Waits for the next round trip of any kind; pending for ever while all are idle.

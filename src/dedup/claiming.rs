@@ -1,12 +1,15 @@
 //! An ID is being claimed.
 
-use tokio::sync::{mpsc, oneshot, watch};
+use std::sync::Arc;
+
+use tokio::sync::{oneshot, watch};
 use tokio::time::{Duration, Instant};
 
+use super::core::Handle;
 use super::desk::{Desk, Tag};
 use super::entry::{Entry, Fate, Phase, Subject};
 use super::error::BeginError;
-use super::guard::{Attempt, Ending, Guard};
+use super::guard::{Attempt, Guard};
 use super::hold::renewed_after;
 use super::holding::Holding;
 use super::releasing::Releasing;
@@ -14,11 +17,11 @@ use crate::observe::DuplicateBy;
 use crate::record::Origin;
 use crate::store::{Cause, ClaimOutcome, GivenBack, StoreError};
 
-/// Who waits for a claim, and the place that was kept for the ending of its guard.
+/// The caller that waits for a claim, and what its guard will hold.
 #[derive(Debug)]
 pub(super) struct Asker {
     pub(super) reply: oneshot::Sender<Answer>,
-    pub(super) place: mpsc::OwnedPermit<Ending>,
+    pub(super) handle: Arc<Handle>,
 }
 
 /// What an asker is told.
@@ -205,11 +208,17 @@ impl Entry {
             asker.answer(Answer::Failed(BeginError::Store(StoreError::Unknown(late))));
             return self.give_back(now, desk);
         }
-        let (holding, guard) = Holding::start(self.subject.lease, attempt, asker.place, sent_at, now, desk);
+        let (holding, guard) = Holding::start(self.subject.lease, attempt, asker.handle, sent_at, now, desk);
         self.phase = Phase::Holding(holding);
-        // Where the asker has just gone, the undelivered guard is dropped here and gives the ID back itself.
-        if asker.reply.send(Answer::Claimed(guard)).is_ok() {
-            desk.observer.on_claim(&self.subject.record, attempt.found, attempt.suspect);
+        match asker.reply.send(Answer::Claimed(guard)) {
+            Ok(()) => desk.observer.on_claim(&self.subject.record, attempt.found, attempt.suspect),
+            // The asker has just gone. Dropped as it is, the guard would wait for the lock that is held here.
+            Err(answer) => {
+                if let Answer::Claimed(guard) = answer {
+                    guard.disarm();
+                }
+                return self.give_back(now, desk);
+            }
         }
         Fate::Lives
     }

@@ -4,14 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant, sleep, timeout};
 
-use super::actor::Shutdown;
 use super::backoff;
 use super::claiming::{Answer, Asker};
+use super::core::Handle;
 use super::error::{BeginError, Unfinished};
-use super::guard::{Ending, Guard};
+use super::guard::Guard;
 use super::settings::Builder;
 use super::state::Inquiry;
 use crate::id::{Fingerprint, IdKey, Identity};
@@ -99,9 +99,7 @@ pub struct Deduplicator {
 }
 
 pub(super) struct Shared {
-    pub(super) ask: mpsc::Sender<Inquiry>,
-    pub(super) end: mpsc::Sender<Ending>,
-    pub(super) stop: mpsc::Sender<Shutdown>,
+    pub(super) handle: Arc<Handle>,
     pub(super) id_key: IdKey,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) source: TopicPartition,
@@ -256,11 +254,17 @@ impl Deduplicator {
     /// not tried again, so their messages must not be committed.
     pub async fn shutdown(&self, limit: Duration) -> Result<(), Unfinished> {
         let (reply, answer) = oneshot::channel();
-        if self.shared.stop.send(Shutdown { limit, reply }).await.is_err() {
-            return Ok(());
-        }
-        // Without an answer, the actor had ended before it read the request.
+        let core = self.shared.handle.core();
+        core.room.close();
+        core.change(|state| state.close(limit, reply, Instant::now()));
+        // Without an answer, the background work has ended.
         answer.await.unwrap_or(Ok(()))
+    }
+
+    /// How many IDs may still come in flight.
+    #[cfg(test)]
+    pub(super) fn room(&self) -> usize {
+        self.shared.handle.core().room.available_permits()
     }
 
     async fn ask(
@@ -269,11 +273,13 @@ impl Deduplicator {
         record: Record,
         message: Option<Arc<MessageDetails>>,
     ) -> Result<Answer, BeginError> {
-        // The place for the guard's last word is kept from the beginning, so that saying it never has to wait.
-        let place = self.shared.end.clone().reserve_owned().await.map_err(|_| BeginError::ShutDown)?;
+        let core = self.shared.handle.core();
+        // The state returns it when the ID has ended. There is no await between the two, so none is lost.
+        core.room.acquire().await.map_err(|_| BeginError::ShutDown)?.forget();
         let (reply, answer) = oneshot::channel();
-        let inquiry = Inquiry { fingerprint, record, message, asker: Asker { reply, place } };
-        self.shared.ask.send(inquiry).await.map_err(|_| BeginError::ShutDown)?;
+        let asker = Asker { reply, handle: Arc::clone(&self.shared.handle) };
+        let inquiry = Inquiry { fingerprint, record, message, asker };
+        core.change(|state| state.begin(inquiry, Instant::now()));
         answer.await.map_err(|_| BeginError::ShutDown)
     }
 

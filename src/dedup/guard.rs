@@ -3,11 +3,13 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use super::core::Handle;
 use super::error::Ended;
 use crate::id::Fingerprint;
 use crate::store::{Lease, Verdict};
@@ -63,33 +65,32 @@ pub(super) struct Ending {
 /// happened twice: that is counted as a possible overrun and logged.
 ///
 /// A panic or a cancelled future drops the guard; it counts, because a message that makes every handler panic must be
-/// found by its count. Each ending is handed over at once, whether or not its future is awaited: the place for it was
-/// kept when the ID was claimed.
+/// found by its count. Each ending takes effect at once, whether or not its future is awaited.
 #[must_use = "dropping the guard releases the ID as a failed attempt"]
 pub struct Guard {
     lease: Lease,
     attempt: Attempt,
     cancelled: CancellationToken,
     /// `None` once the ending was handed over.
-    place: Option<mpsc::OwnedPermit<Ending>>,
+    handle: Option<Arc<Handle>>,
     /// Whether the guard reached its asker: before that, no handler can have started.
     delivered: bool,
 }
 
 impl Guard {
-    pub(super) fn new(
-        lease: Lease,
-        attempt: Attempt,
-        cancelled: CancellationToken,
-        place: mpsc::OwnedPermit<Ending>,
-    ) -> Self {
-        Self { lease, attempt, cancelled, place: Some(place), delivered: false }
+    pub(super) fn new(lease: Lease, attempt: Attempt, cancelled: CancellationToken, handle: Arc<Handle>) -> Self {
+        Self { lease, attempt, cancelled, handle: Some(handle), delivered: false }
     }
 
     /// From now on the handler may have started.
     pub(super) fn delivered(mut self) -> Self {
         self.delivered = true;
         self
+    }
+
+    /// Ends it without a word: it never reached its asker.
+    pub(super) fn disarm(mut self) {
+        self.handle = None;
     }
 
     /// The claimed ID.
@@ -178,8 +179,8 @@ impl Guard {
     }
 
     fn end(&mut self, how: How) {
-        if let Some(place) = self.place.take() {
-            drop(place.send(Ending { lease: self.lease, how }));
+        if let Some(handle) = self.handle.take() {
+            handle.end(Ending { lease: self.lease, how });
         }
     }
 }

@@ -1,13 +1,15 @@
 //! A guard is out: its handler runs, and its lease is renewed.
 
-use tokio::sync::mpsc;
+use std::sync::Arc;
+
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::completing::Completing;
+use super::core::Handle;
 use super::desk::{Desk, Tag};
 use super::entry::{Entry, Fate, Phase, Subject};
-use super::guard::{Attempt, Ending, Guard, How};
+use super::guard::{Attempt, Guard, How};
 use super::hold::Hold;
 use super::releasing::Releasing;
 use crate::observe::FailureKind;
@@ -27,13 +29,13 @@ impl Holding {
     pub(super) fn start(
         lease: Lease,
         attempt: Attempt,
-        place: mpsc::OwnedPermit<Ending>,
+        handle: Arc<Handle>,
         sent_at: Instant,
         now: Instant,
         desk: &Desk,
     ) -> (Self, Guard) {
         let cancelled = CancellationToken::new();
-        let guard = Guard::new(lease, attempt, cancelled.clone(), place);
+        let guard = Guard::new(lease, attempt, cancelled.clone(), handle);
         let hold = Hold::new(sent_at, desk.lease).tried_before(attempt.found > 0);
         let renewed_until = now + desk.handler_limit;
         (Self { hold, attempt, started_at: now, renewed_until, cancelled }, guard)

@@ -6,7 +6,8 @@
 //!
 //! The lines that decide: *claimed, duplicate or in flight* in `claiming.rs`, *how a guard ends* in `holding.rs`,
 //! *recorded, and was it the first* in `completing.rs`, *free again* in `releasing.rs`. `entry.rs` shows the states;
-//! `actor.rs` is the loop around them. What all of them ask of the store travels together (`coalesce.rs`).
+//! `core.rs` is what all callers share, `actor.rs` the background work. What all of them ask of the store travels
+//! together (`coalesce.rs`).
 
 mod actor;
 mod backoff;
@@ -14,6 +15,7 @@ mod batches;
 mod claiming;
 mod coalesce;
 mod completing;
+mod core;
 mod deduplicator;
 mod desk;
 mod entry;

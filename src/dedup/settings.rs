@@ -5,10 +5,12 @@ use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::actor::Actor;
+use super::batches::Batches;
+use super::core::{Core, Handle as Keeper};
 use super::deduplicator::{Deduplicator, Shared};
 use super::desk::Desk;
 use super::state::State;
@@ -19,7 +21,7 @@ use crate::store::{SettingsError, Store};
 
 /// No time limit may exceed it, so that no sum overflows.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
-/// The most places that a channel can have.
+/// The most IDs in flight that make sense to ask for.
 const MOST_IN_FLIGHT: usize = 1 << 24;
 
 #[derive(Debug)]
@@ -59,7 +61,8 @@ impl Builder {
         self
     }
 
-    /// Who is told of every decision. Default: nobody.
+    /// The observer of every decision. Default: none. It is called while the deduplicator's state is locked, so it must
+    /// not block, begin an ID, or end a guard.
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.settings.observer = observer;
         self
@@ -118,23 +121,19 @@ impl Builder {
         let Self { store, settings } = self;
         store.terms().check()?;
         settings.check()?;
-        let max_in_flight = settings.max_in_flight;
-        let (ask, inquiries) = mpsc::channel(max_in_flight.min(1024));
-        let (end, endings) = mpsc::channel(max_in_flight);
-        let (stop, shutdowns) = mpsc::channel(1);
-        let state = State::new(Desk::new(&store, &settings, Instant::now()));
+        let room = Arc::new(Semaphore::new(settings.max_in_flight));
+        let state = State::new(Desk::new(&store, &settings, Instant::now()), Arc::clone(&room));
+        let core = Arc::new(Core::new(state, room));
+        let actor = Actor::new(Arc::clone(&core), Batches::new(&store));
         let Settings { id_key, observer, source, .. } = settings;
         let shared = Shared {
-            ask,
-            end,
-            stop,
+            handle: Arc::new(Keeper::new(core)),
             id_key,
             observer,
             source,
             begun: AtomicI64::new(0),
             keeps_details: store.keeps_details(),
         };
-        let actor = Actor { state, inquiries, endings, shutdowns, max_in_flight };
         Ok((Deduplicator::new_shared(shared), actor))
     }
 }

@@ -3,6 +3,7 @@
 mod begins;
 mod coalescer;
 mod conflicts;
+mod dropping;
 mod endings;
 mod layer;
 mod leases;
