@@ -1,6 +1,7 @@
 //! Calls of the handler: each runs as a task of its own, so that a slow or a busy one holds up nobody else; one that ends
 //! at its first poll needs none (`inline`).
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -9,8 +10,9 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, ReusableBoxFuture};
 
 use super::handler::{Attempt, BatchHandler, Failure, Handler};
 use super::inline::Pace;
@@ -88,12 +90,17 @@ pub(super) struct Calls<C> {
     leases: HashMap<WorkId, CancellationToken>,
     log: Arc<Limiter>,
     pace: Pace,
+    /// The memory of a call that ended at its first poll, for the next one.
+    spare: Option<ReusableBoxFuture<'static, Caught>>,
 }
+
+/// The end of a call with one record: a panic, the time limit, or the handler's answer.
+type Caught = Result<Result<Result<(), Failure>, Elapsed>, Box<dyn Any + Send>>;
 
 impl<C: Call> Calls<C> {
     pub(super) fn new(handler: C, limit: Duration) -> Self {
         let (handler, log) = (Arc::new(handler), Arc::new(Limiter::new(LOG_INTERVAL)));
-        Self { handler, limit, tasks: JoinSet::new(), leases: HashMap::new(), log, pace: Pace::default() }
+        Self { handler, limit, tasks: JoinSet::new(), leases: HashMap::new(), log, pace: Pace::default(), spare: None }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -163,8 +170,15 @@ impl<C: Call> Calls<C> {
             failpoint::pass(Point::AfterHandler);
             answer
         };
-        let mut call = Box::pin(AssertUnwindSafe(call).catch_unwind());
-        let read = move |answer: Result<Result<Result<(), Failure>, _>, _>| {
+        let call = AssertUnwindSafe(call).catch_unwind();
+        let mut call = match self.spare.take() {
+            Some(mut spare) => {
+                spare.set(call);
+                spare
+            }
+            None => ReusableBoxFuture::new(call),
+        };
+        let read = move |answer: Caught| {
             let answer = match answer {
                 Ok(Ok(answer)) => answer,
                 Ok(Err(_elapsed)) => Err(timed_out(limit)),
@@ -174,9 +188,10 @@ impl<C: Call> Calls<C> {
         };
         if self.pace.tries_at_once() {
             let begun = Instant::now();
-            let answer = call.as_mut().now_or_never();
+            let answer = (&mut call).now_or_never();
             self.pace.took(begun.elapsed());
             if let Some(answer) = answer {
+                self.spare = Some(call);
                 return Some(read(answer));
             }
         }

@@ -49,9 +49,14 @@ impl Actor {
             }
             tokio::select! {
                 answered = self.batches.next() => {
-                    let mut state = self.core.lock();
-                    state.desk.arrived(&answered);
-                    state.answered(answered, Instant::now());
+                    {
+                        let mut state = self.core.lock();
+                        state.desk.arrived(&answered);
+                        state.answered(answered, Instant::now());
+                    }
+                    // The callers that were answered ask again before the next answers are read. So their requests reach
+                    // the store while others are answered; otherwise client and store would work in turns.
+                    tokio::task::yield_now().await;
                 }
                 () = self.core.woken() => {}
                 () = alarm.ring() => {}

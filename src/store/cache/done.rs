@@ -64,6 +64,12 @@ impl DoneCache {
         }
     }
 
+    /// Notes that the ID was recorded as done at `since`, for the first time as far as the store knows. So there is no
+    /// entry to be left as it is, and none is looked for.
+    pub(super) fn insert_first(&self, fingerprint: Fingerprint, since: Instant) {
+        self.entries.insert(fingerprint, since + self.lifetime);
+    }
+
     /// Drops what is known of the ID.
     pub fn remove(&self, fingerprint: &Fingerprint) {
         self.entries.invalidate(fingerprint);

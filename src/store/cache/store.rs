@@ -41,10 +41,10 @@ impl Cached {
         &self.cache
     }
 
-    /// Feeds the cache with IDs that were done at `since`, unless something was forgotten after `forgets` was read.
-    fn learn(&self, forgets: u64, since: Instant, done: impl Iterator<Item = Fingerprint>) {
+    /// Feeds the cache with what is done, by `insert`, unless something was forgotten after `forgets` was read.
+    fn learn<T>(&self, forgets: u64, done: impl Iterator<Item = T>, insert: impl Fn(&DoneCache, T)) {
         if self.forgets.load(Ordering::Acquire) == forgets {
-            done.for_each(|fingerprint| self.cache.insert(fingerprint, since));
+            done.for_each(|item| insert(&self.cache, item));
         }
     }
 }
@@ -86,7 +86,7 @@ impl Store for Cached {
             let answers = this.store.claim(unknown).await;
             let done = asked.into_iter().zip(&answers);
             let done = done.filter(|(_, answer)| matches!(answer, Ok(ClaimOutcome::Done { .. })));
-            this.learn(forgets, since, done.map(|(fingerprint, _)| fingerprint));
+            this.learn(forgets, done, |cache, (fingerprint, _)| cache.insert(fingerprint, since));
             let mut answers = answers.into_iter();
             let answer = |known| if known { Some(Ok(KNOWN)) } else { answers.next() };
             known.into_iter().map_while(answer).collect()
@@ -105,7 +105,12 @@ impl Store for Cached {
             let asked: Vec<Fingerprint> = completions.iter().map(|item| item.lease.fingerprint).collect();
             let answers = this.store.complete(completions).await;
             let done = asked.into_iter().zip(&answers).filter(|(_, answer)| answer.is_ok());
-            this.learn(forgets, since, done.map(|(fingerprint, _)| fingerprint));
+            this.learn(forgets, done, |cache, (fingerprint, answer)| match answer {
+                Ok(CompletionOutcome::Recorded | CompletionOutcome::RecordedAfterLoss) => {
+                    cache.insert_first(fingerprint, since);
+                }
+                _ => cache.insert(fingerprint, since),
+            });
             answers
         }
         .boxed()
