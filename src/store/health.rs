@@ -175,11 +175,12 @@ pub(crate) const KEEP_A_LOG: &str =
     "turn on appendonly yes (with appendfsync everysec about the last second is at risk)";
 
 /// The names of all findings.
-pub const FINDINGS: [&str; 9] = [
+pub const FINDINGS: [&str; 10] = [
     "unreachable",
     "commands_refused",
     "writes_refused",
     "records_lost",
+    "failed_over",
     "eviction_policy",
     "evicting",
     "evicted",

@@ -44,7 +44,7 @@ pub(super) async fn claim(inner: Arc<Inner>, claims: Vec<Claim>) -> Answers<Clai
         }
     };
     let lookup = Lookup::by(inner.mode, &known);
-    inner.runs.note(&inner.link, &groups);
+    inner.note_runs(groups.iter().copied());
     let refusals = inner.link.refusals(&groups).await;
     if refusals.iter().any(Option::is_some) {
         return claim_what_is_allowed(&inner, lookup, claims, refusals).await;
@@ -57,7 +57,7 @@ pub(super) async fn claim(inner: Arc<Inner>, claims: Vec<Claim>) -> Answers<Clai
     let done = answers.iter().filter(|answer| matches!(answer, Ok(ClaimOutcome::Done { .. }))).count();
     inner.duplicates.note(done, answers.len());
     // Once more: there may have been no connection before.
-    inner.runs.note(&inner.link, &groups);
+    inner.note_runs(groups.iter().copied());
     answers
 }
 

@@ -19,7 +19,7 @@ use super::done::{Found, Lookup};
 use super::layout::Group;
 use super::scripts::{self, Call, Script};
 use super::slices::{Generation, Known, Shard, member};
-use super::{DoneMode, Inner, faults, value};
+use super::{DoneMode, Inner, faults, loss, value};
 use crate::id::Fingerprint;
 use crate::store::{Answers, Completion, CompletionOutcome, StoreError};
 
@@ -40,12 +40,19 @@ pub(super) async fn complete(inner: Arc<Inner>, completions: Vec<Completion>) ->
 }
 
 impl Inner {
+    /// Takes down which runs of the servers have these groups, and logs a fail-over.
+    pub(super) fn note_runs(&self, groups: impl IntoIterator<Item = Group>) {
+        if self.runs.note(&self.link, groups) {
+            loss::log_replaced(self.layout.namespace());
+        }
+    }
+
     /// Says of what was recorded whether data was lost since its claim, or may have been: its lease with it, so that
     /// another attempt may have been let in.
     fn note_losses(&self, begun: Instant, completions: &[Completion], answers: &mut Answers<CompletionOutcome>) {
         let groups: Vec<Group> = completions.iter().map(|it| Group::of(&it.lease.fingerprint)).collect();
         // After the answers: by now the server that gave them is known.
-        self.runs.note(&self.link, &groups);
+        self.note_runs(groups.iter().copied());
         let lost_at = self.reader.lost_at();
         for ((completion, group), answer) in completions.iter().zip(groups).zip(answers) {
             // Held for longer than the clock of this process goes back is held since ever.

@@ -1,4 +1,4 @@
-//! Whether Redis has lost what it remembered.
+//! Whether Redis has lost what it remembered: all of it, or perhaps the last of it.
 
 use std::time::Duration;
 
@@ -49,6 +49,26 @@ fn says(namespace: &Namespace) -> String {
     )
 }
 
+const REPLACED: &str = "failed_over";
+const REPLACED_REMEDY: &str = "expect repeats among the messages handled in the seconds before; min-replicas-to-write 1 and \
+                               min-replicas-max-lag 1 on the servers bound how much a fail-over loses";
+
+fn says_replaced(namespace: &Namespace) -> String {
+    format!(
+        "another run of the server took over what it remembered of the namespace {namespace}, as in a fail-over: the last \
+         records before may be missing, and their messages are handled once more if they are sent again"
+    )
+}
+
+pub(super) fn log_replaced(namespace: &Namespace) {
+    tracing::warn!(%namespace, finding = REPLACED, remedy = REPLACED_REMEDY, "Redis: {}", says_replaced(namespace));
+}
+
+pub(super) fn finding_replaced(namespace: &Namespace, address: &str) -> Finding {
+    let (address, says) = (address.to_owned(), says_replaced(namespace));
+    Finding { severity: Severity::Warning, name: REPLACED, address, says, remedy: REPLACED_REMEDY }
+}
+
 pub(super) fn log(namespace: &Namespace) {
     tracing::error!(%namespace, finding = NAME, remedy = REMEDY, "Redis: {}", says(namespace));
 }
@@ -76,6 +96,6 @@ mod tests {
         assert!(!loss.saw(third, at(109), kept_for), "it may have run out meanwhile");
         loss.opened(first, at(110));
         assert!(!loss.saw(first, at(111), kept_for) && loss.since() == Some(at(69)));
-        assert!(FINDINGS.contains(&NAME));
+        assert!(FINDINGS.contains(&NAME) && FINDINGS.contains(&REPLACED));
     }
 }

@@ -132,6 +132,9 @@ impl RedisStore {
         if self.inner.reader.lost_for().is_some_and(|lost| lost < self.inner.terms.window) {
             health.findings.insert(0, loss::finding(self.namespace(), self.inner.link.address()));
         }
+        if self.inner.runs.replaced_for().is_some_and(|replaced| replaced < self.inner.terms.window) {
+            health.findings.push(loss::finding_replaced(self.namespace(), self.inner.link.address()));
+        }
         health
     }
 

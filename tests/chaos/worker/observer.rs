@@ -162,7 +162,8 @@ impl Observer for Written {
     fn on_store_health(&self, health: &StoreHealth) {
         for finding in &health.findings {
             let text = serde_json::to_string(finding).unwrap_or_default();
-            let what = if text.contains("records_lost") { What::RecordsLost } else { What::Finding };
+            let lost = matches!(finding.name, "records_lost" | "failed_over");
+            let what = if lost { What::RecordsLost } else { What::Finding };
             self.write(what, |it| it.text = Some(text));
         }
     }

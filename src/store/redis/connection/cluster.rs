@@ -29,6 +29,7 @@ use super::slots::GroupSlots;
 use crate::store::health::{Breaker, NodeHealth};
 use crate::store::redis::batch::{Batch, Encoded, Fault, Reply, Request};
 use crate::store::redis::layout::Group;
+use crate::store::redis::runs::Run;
 use crate::store::{Cause, StoreError};
 use futures_util::future::join_all;
 
@@ -67,7 +68,7 @@ impl Cluster {
         self.keeper.known()?.of(group)?.serial()
     }
 
-    pub(super) fn run(&self, group: Group) -> Option<u64> {
+    pub(super) fn run(&self, group: Group) -> Option<Run> {
         self.keeper.known()?.of(group)?.run()
     }
 

@@ -37,6 +37,11 @@ impl Info {
         self.field("run_id")
     }
 
+    /// Whether this run goes on with the data of another one: it was the replica of a master, or it loaded a snapshot.
+    pub(super) fn follows_another(&self) -> bool {
+        self.field("master_replid2").bytes().any(|digit| digit != b'0')
+    }
+
     /// Whether the server can be used.
     pub(super) fn check(&self, address: &str, needs: Needs) -> Result<(), StoreError> {
         let refuse = |why: String| Err(StoreError::Refused(Cause::new(format!("Redis at {address} {why}"))));
@@ -134,5 +139,12 @@ mod tests {
         assert_eq!(after.persistence.snapshots, Some(false));
         let saved = Info::new(format!("{GOOD}rdb_saves:1\r\nrdb_last_bgsave_status:err\r\n")).server(None, None);
         assert_eq!((saved.persistence.snapshots, saved.persistence.succeeds), (Some(true), false));
+    }
+
+    #[test]
+    fn info_second_history_names_a_promoted_replica() {
+        let follows = |second: &str| Info::new(format!("{GOOD}master_replid2:{second}\r\n")).follows_another();
+        assert!(follows("06447a6ed0f1e6a3b1e5d9c5cb61fb62b0ab7e07"));
+        assert!(!follows(&"0".repeat(40)) && !Info::new(GOOD.to_owned()).follows_another());
     }
 }

@@ -35,6 +35,7 @@ use self::node::{Find, Node, Target};
 use self::sentinel::Sentinels;
 use super::batch::{Batch, Reply};
 use super::layout::{Group, Layout};
+use super::runs::Run;
 use crate::store::StoreError;
 use crate::store::health::{NodeHealth, StoreHealth};
 
@@ -92,8 +93,8 @@ impl Link {
         }
     }
 
-    /// Which run of its server a group is on, as it was seen last; another number for each start of each server.
-    pub(super) fn run(&self, group: Group) -> Option<u64> {
+    /// Which run of its server a group is on, as it was seen last.
+    pub(super) fn run(&self, group: Group) -> Option<Run> {
         match &self.0 {
             Way::One(node) => node.run(),
             Way::Cluster(cluster) => cluster.run(group),

@@ -37,6 +37,7 @@ use crate::store::redis::commands::Has;
 use crate::store::redis::faults::{self, Connection};
 use crate::store::redis::layout::Group;
 use crate::store::redis::rights;
+use crate::store::redis::runs::Run;
 use crate::store::{Cause, StoreError};
 
 /// Which server to connect to, and how.
@@ -75,8 +76,8 @@ pub(super) struct Shared {
     pub(super) name: Arc<str>,
     pub(super) state: watch::Sender<State>,
     pub(super) known: Mutex<Known>,
-    /// Stands for the run of the server that was seen last; zero before the first.
-    pub(super) run: AtomicU64,
+    /// The run of the server that was seen last.
+    pub(super) run: Mutex<Option<Run>>,
     /// What lies there, of all that the store has.
     has: Mutex<Has>,
     /// What the server refuses.
@@ -136,7 +137,7 @@ impl Node {
             name,
             state: watch::Sender::new(State::Idle),
             known: Mutex::default(),
-            run: AtomicU64::default(),
+            run: Mutex::default(),
             has: Mutex::new(Has { group: Group::nth(0), plan: alone }),
             rights: watch::Sender::new(Rights::Whole),
             asked: AtomicU64::default(),
@@ -173,11 +174,8 @@ impl Node {
     }
 
     /// Which run of the server was seen last.
-    pub(super) fn run(&self) -> Option<u64> {
-        match self.shared.run.load(Ordering::Relaxed) {
-            0 => None,
-            run => Some(run),
-        }
+    pub(super) fn run(&self) -> Option<Run> {
+        *self.shared.run.lock()
     }
 
     pub(super) fn breaker(&self) -> Breaker {

@@ -12,6 +12,7 @@ use super::node::{Find, Live, Rights, Shared, State};
 use super::pipe::Pipe;
 use crate::store::health::{NodeHealth, Refusal, Server, Severity};
 use crate::store::redis::rights;
+use crate::store::redis::runs::Run;
 use crate::store::{Cause, StoreError};
 
 /// What is known of a server, whichever connection it was read through.
@@ -41,7 +42,7 @@ pub(super) fn note(shared: &Shared, address: &str, info: &Info, snapshots: Optio
     info.run().clone_into(&mut known.run);
     let mut hasher = DefaultHasher::new();
     info.run().hash(&mut hasher);
-    shared.run.store(hasher.finish().max(1), Ordering::Relaxed);
+    *shared.run.lock() = Some(Run { number: hasher.finish(), follows_another: info.follows_another() });
     known.server = Some(server);
     known.log(address);
 }

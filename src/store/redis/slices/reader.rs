@@ -227,6 +227,8 @@ impl Inner {
         let mut replies = self.link.ask(batch).await.into_iter();
         let mut next = || replies.next().unwrap_or_else(|| Err(faults::of_misfit("a reading").into()));
         let answered_at = Instant::now();
+        // Before anything is claimed there: a later run of the server is compared with this one.
+        self.note_runs(Group::all());
         let time = faults::read("TIME", next(), read_time)?;
         if let Some(agreement) = &agreement {
             let written = meta::judge(&self.layout, agreement, [next(), next()]).map_err(meta::refusal)?;
