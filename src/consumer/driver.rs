@@ -36,6 +36,10 @@ const MAX_TURN: usize = 1024;
 /// How often the states of store and Kafka are looked at, which costs nothing: it is what was last seen.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// A turn of the loop that begins so long after the one before shows that the process stood still: no turn waits for longer
+/// than [`LOOK_INTERVAL`].
+const STOOD_STILL: Duration = Duration::from_secs(5);
+
 /// How often each line about a single record is logged at most.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -92,6 +96,8 @@ pub(super) struct Driver<C> {
     health: Option<StoreHealth>,
     clients: Option<KafkaClients>,
     look_at: Duration,
+    /// When the last turn of the loop began.
+    turned_at: Duration,
     /// Records for which there is no room yet; none are taken from the source meanwhile.
     held_back: Option<Batch>,
     /// Records whose handler ended where it was started.
@@ -122,6 +128,7 @@ impl<C: Call> Driver<C> {
             health: None,
             clients: None,
             look_at: Duration::ZERO,
+            turned_at: Duration::ZERO,
             held_back: None,
             done: VecDeque::new(),
             actions: Vec::new(),
@@ -143,8 +150,9 @@ impl<C: Call> Driver<C> {
         let mut failure = None;
         while !self.finished {
             self.flush().await;
-            let mut tick = self.parts.engine.next_tick();
             let now = self.now();
+            self.turns(now);
+            let mut tick = self.parts.engine.next_tick();
             if tick.is_some_and(|at| at <= now) {
                 // Before anything else: a busy channel must not keep leases from being renewed.
                 self.step(Event::Tick);
@@ -238,6 +246,19 @@ impl<C: Call> Driver<C> {
 
     pub(super) fn now(&self) -> Duration {
         self.start.elapsed()
+    }
+
+    /// Notices that the process stood still since the last turn, before anything else is blamed for that.
+    fn turns(&mut self, now: Duration) {
+        let gap = now.saturating_sub(std::mem::replace(&mut self.turned_at, now));
+        if gap >= STOOD_STILL {
+            tracing::warn!(
+                ?gap,
+                "this process did nothing for that long: it was stopped, or had no CPU, or a handler blocked its thread; \
+                 leases may have run out meanwhile"
+            );
+            self.step(Event::StoodStill(gap));
+        }
     }
 
     fn look_around(&mut self, now: Duration) {

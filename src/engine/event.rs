@@ -179,6 +179,8 @@ pub enum Event {
     StoreRefuses(bool),
     /// Time has passed; see [`Engine::next_tick`](super::Engine::next_tick).
     Tick,
+    /// The process did nothing for that long, because it was stopped or starved: no partition is to blame for it.
+    StoodStill(Duration),
     /// An operator wants nothing to be started any more. What runs ends, is recorded and committed; what was claimed ahead
     /// is given back; retries that become due wait.
     Pause,

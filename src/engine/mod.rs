@@ -258,6 +258,7 @@ impl Engine {
                 self.store_refuses = refuses;
                 self.freed |= !refuses;
             }
+            Event::StoodStill(gap) => self.stood_still(gap),
             Event::Tick => self.tick(),
             Event::Pause => self.halt(),
             Event::Resume => self.go_on(),

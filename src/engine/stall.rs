@@ -24,6 +24,13 @@ impl Engine {
         }
     }
 
+    /// The process itself stood still: that time is no stall of any partition.
+    pub(super) fn stood_still(&mut self, gap: Duration) {
+        for (_, part) in &mut self.parts {
+            part.moved_at = part.moved_at.saturating_add(gap).min(self.now);
+        }
+    }
+
     /// When a partition is to be reported that stands still until then.
     pub(super) fn next_stall(&self) -> Option<Duration> {
         let owned = self.current.values().filter_map(|index| self.parts.get(*index));

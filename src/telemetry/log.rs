@@ -3,7 +3,7 @@
 //!
 //! When something is badly wrong it is wrong for every record. So a line about a record, at WARN or ERROR, stands for
 //! its kind: the first of a kind and topic is written at once, then one a second at most, and `suppressed` is how many were
-//! left out before it. Those that are left out appear at TRACE. How many were left out at the end of a burst is a line of
+//! left out before it. Takeovers are one line per partition and ten seconds. Those that are left out appear at TRACE. How many were left out at the end of a burst is a line of
 //! its own, two seconds after the last one or when the [`Log`] is dropped. The metrics count them all.
 
 use std::error::Error;
@@ -21,16 +21,21 @@ use crate::store::{StoreError, Verdict};
 /// How often one kind of line about one topic is written at most.
 const INTERVAL: Duration = Duration::from_secs(1);
 
+/// The same of takeovers in one partition. All that an owner held runs out within seconds of its end, so one line stands for
+/// one owner.
+const TAKEOVERS: Duration = Duration::from_secs(10);
+
 /// Writes what matters through `tracing`. Never an ID, a key or a payload.
 #[derive(Debug)]
 pub struct Log {
     limiter: Limiter,
+    takeovers: Limiter,
 }
 
 impl Log {
     /// Writes at most one line a second of each kind and topic, where a line is about a single record.
     pub fn new() -> Self {
-        Self { limiter: Limiter::new(INTERVAL) }
+        Self { limiter: Limiter::new(INTERVAL), takeovers: Limiter::new(TAKEOVERS) }
     }
 }
 
@@ -65,11 +70,17 @@ macro_rules! sampled {
 
 impl Observer for Log {
     fn on_claim(&self, record: &Record, attempts: u32, suspect: bool) {
-        if suspect {
-            sampled!(
-                self, warn, "takeover", record.topic(),
-                origin = %record.origin(), attempts, "took over a record whose owner's lease ran out"
-            );
+        if !suspect {
+            return;
+        }
+        let origin = record.origin();
+        match self.takeovers.admit(Level::WARN, "takeover", &record.partition().to_string()) {
+            Some(suppressed) => tracing::warn!(
+                suppressed, %origin, attempts,
+                "taking over records of a partition: the leases of their owner ran out. It ended, or did nothing for long; \
+                 `suppressed` counts records, not ends of processes"
+            ),
+            None => tracing::trace!(%origin, attempts, "took over a record whose owner's lease ran out"),
         }
     }
 

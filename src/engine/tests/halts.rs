@@ -217,6 +217,19 @@ fn a_pause_is_no_stall_and_a_handler_that_hangs_in_it_is_one() {
 }
 
 #[test]
+fn stall_does_not_count_the_time_that_the_process_stood_still() {
+    let mut bench = Bench::with(|config| config.stall_after = ms(10_000));
+    let a = bench.assign(0);
+    bench.deliver(&a, "x");
+    bench.claimed("x");
+    bench.pass(ms(1_000));
+    let due = bench.engine.next_stall().expect("a record in flight");
+    bench.sleep(ms(60_000));
+    bench.feed(Event::StoodStill(ms(60_000)));
+    assert_eq!(bench.engine.next_stall(), Some(due + ms(60_000)));
+}
+
+#[test]
 fn a_second_pause_or_resume_changes_nothing() {
     let mut bench = Bench::with(|config| config.order = Order::Unordered);
     let a = bench.assign(0);

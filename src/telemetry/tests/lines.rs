@@ -74,7 +74,6 @@ const SAMPLED: &[Sampled] = &[
     (Level::WARN, "tried again", |log, record| log.on_retry(record, 1, Duration::from_millis(200))),
     (Level::WARN, "too old", |log, record| log.on_expire(record, Duration::from_secs(9))),
     (Level::WARN, "lease could not be renewed", |log, record| log.on_lease_lost(record)),
-    (Level::WARN, "took over", |log, record| log.on_claim(record, 1, true)),
     (Level::WARN, "a commit was refused", |log, record| {
         log.on_commit_failed(record.partition(), 44, &CommitRefused::failed("why"));
     }),
@@ -132,6 +131,28 @@ async fn rest_of_a_burst_is_written_when_it_is_over() {
         assert!(last.contains("the end of a burst") && last.contains("subject=\"orders\""), "{last}");
         assert!(last.contains("kind="), "{last}");
     }
+}
+
+/// One process that ended leaves thousands of leases, which must not read like thousands of ends.
+#[tokio::test(start_paused = true)]
+async fn takeovers_are_one_line_per_partition_and_burst() {
+    let written = Lines::default();
+    let _guard = tracing::subscriber::set_default(written.clone());
+    let log = Log::new();
+    let other = Record::builder(TopicPartition::new("orders", 8), 0).build();
+    for _ in 0..3000 {
+        log.on_claim(&record(), 1, true);
+        log.on_claim(&other, 1, true);
+        advance(Duration::from_millis(3)).await;
+    }
+    let lines = written.0.lock().clone();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(
+        lines.iter().all(|(level, line)| *level == Level::WARN && line.contains("the leases of their owner ran out"))
+    );
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let lines = written.0.lock().clone();
+    assert_eq!((lines.len(), stated(&lines)), (4, 6000), "{lines:?}");
 }
 
 #[tokio::test(start_paused = true)]
