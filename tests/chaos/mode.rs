@@ -15,7 +15,8 @@ pub const WINDOW: Duration = Duration::from_secs(3600);
 pub const SESSION: Duration = Duration::from_secs(6);
 pub const POLL: Duration = Duration::from_secs(12);
 pub const HANDLER_LIMIT: Duration = Duration::from_secs(8);
-pub const DRAIN: Duration = Duration::from_secs(2);
+/// Longer than a slow handler, which ends in order where all faults are graceful.
+pub const DRAIN: Duration = Duration::from_secs(3);
 pub const COMMIT: Duration = Duration::from_millis(500);
 pub const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 pub const RETRY_DELAY: Duration = Duration::from_millis(500);

@@ -115,8 +115,8 @@ async fn run(options: &Options) -> bool {
         track.expect("a nemesis that works");
     }
     fleet.heal().await;
-    let (sent, acknowledged) = producer.end().await;
-    let unknown = unwritten(&world.kafka, &topic, &sent, &acknowledged, &book).await;
+    let (sent, places) = producer.end().await;
+    let unknown = unwritten(&world.kafka, &topic, &sent, &places, &book).await;
     book.write(Phase { stage: Stage::Healed }).expect("the history is writable");
     println!("{:>4} s  healed; {} records sent, {unknown} unknown", begun.elapsed().as_secs(), sent.len());
 

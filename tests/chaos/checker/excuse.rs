@@ -130,7 +130,7 @@ fn time_limit(past: &Past, first: &Try, again: &Try) -> bool {
     let limit = past.run.handler_limit_ms * 1_000;
     first.outcome == Some(Outcome::Dropped)
         && again.seen() >= first.ended
-        && first.ended.saturating_sub(first.started) + SLACK >= limit
+        && first.ended.saturating_sub(began(past, first)) + SLACK >= limit
 }
 
 /// The ID was recorded as done, and the window that it is remembered for had passed when the repeat began.
@@ -163,7 +163,7 @@ fn killed<'a>(past: &'a Past, first: &Try, again: &Try) -> Option<&'a Fault> {
             .hitting(STORE_AWAY, &life.worker, life.incarnation)
             .chain(past.faults.hitting(FROZEN, &life.worker, life.incarnation))
             .any(|away| span(away).overlaps(recording_since, exit));
-    let lease_ran_out = again.seen() + SLACK >= first.started.saturating_add(lease_left(past))
+    let lease_ran_out = again.seen() + SLACK >= began(past, first).saturating_add(lease_left(past))
         || lease_lost(past, first, again).is_some()
         || clock_jumped(past, first, again).is_some();
     (in_time && lease_ran_out).then_some(fault)
@@ -185,24 +185,25 @@ fn overrun<'a>(past: &'a Past, first: &Try, again: &Try, kinds: &'a [FaultKind])
     let spans = spans.into_iter().find(|away| {
         let lasted = away.end.min(again.seen()).saturating_sub(away.begin);
         lasted + RECONNECT >= lease_left(past)
-            && first.started <= away.end.saturating_add(RECONNECT)
+            && began(past, first) <= away.end.saturating_add(RECONNECT)
             && (first.recorded == NEVER || first.recorded >= away.begin)
             && again.seen() + SLACK >= away.begin.saturating_add(lease_left(past))
-            && again.seen() >= first.started
+            && again.seen() >= began(past, first)
     })?;
     fault_within(past, kinds, first.life, spans)
 }
 
-/// The store's clock was moved ahead, by so much that the lease ended (for a handler that was running or being recorded)
+/// The store's clock was moved ahead, or back and then ahead, by so much that the lease ended (for a handler that was running or being recorded)
 /// or the memory of the ID (for one that was recorded before).
 fn clock_jumped<'a>(past: &'a Past, first: &Try, again: &Try) -> Option<&'a Fault> {
     past.faults.of(&[FaultKind::StoreClock]).find(|fault| {
-        let ahead = u64::try_from(fault.clock_ms.unwrap_or(0)).unwrap_or(0) * 1_000;
+        // A clock that was set back jumps ahead when it is set right.
+        let ahead = fault.clock_ms.unwrap_or(0).unsigned_abs() * 1_000;
         let (moved, again_at) = (span(fault), again.seen());
         let lease_ended = was_open(past, first, again)
-            && first.started <= moved.end
+            && began(past, first) <= moved.end
             && (first.recorded == NEVER || first.recorded >= moved.begin)
-            && again_at.saturating_sub(first.started) + ahead + SLACK >= lease_left(past);
+            && again_at.saturating_sub(began(past, first)) + ahead + SLACK >= lease_left(past);
         let forgotten = first.recorded != NEVER
             && first.recorded <= moved.end
             && again_at.saturating_sub(first.recorded) + ahead >= past.window();
@@ -230,7 +231,7 @@ fn record_lost<'a>(past: &'a Past, first: &Try, again: &Try) -> Option<&'a Fault
 /// was reported as recorded.
 fn lease_lost<'a>(past: &'a Past, first: &Try, again: &Try) -> Option<&'a Fault> {
     let lost = |fault: &Fault, from: u64| {
-        let claimed_by = first.started.saturating_sub(past.lease() - lease_left(past));
+        let claimed_by = began(past, first).saturating_sub(past.lease() - lease_left(past));
         was_open(past, first, again)
             && claimed_by <= span(fault).end.saturating_add(SLACK)
             && (first.recorded == NEVER || first.recorded >= fault.begin)
@@ -246,7 +247,7 @@ fn drain_over<'a>(past: &'a Past, first: &Try, again: &Try) -> Option<&'a Fault>
     past.faults.hitting(&[FaultKind::WorkerTerm], &life.worker, life.incarnation).find(|fault| {
         let limit = (fault.begin + past.run.drain_ms * 1_000).saturating_sub(SLACK);
         let ran_on = !first.succeeded() && (first.ended == NEVER || first.ended >= limit);
-        first.recorded == NEVER && first.started <= limit && ran_on && again.seen() >= limit
+        first.recorded == NEVER && began(past, first) <= limit && ran_on && again.seen() >= limit
     })
 }
 
@@ -262,6 +263,14 @@ fn ended_store_away<'a>(past: &'a Past, first: &Try, again: &Try) -> Option<&'a 
     past.faults
         .hitting(&[FaultKind::WorkerTerm], &life.worker, life.incarnation)
         .find(|fault| first.recorded == NEVER && again.seen() >= fault.begin && fault.begin <= exit && away())
+}
+
+/// When it was decided to call the handler. A freeze of its process can lie between that and the call.
+pub fn began(past: &Past, each: &Try) -> u64 {
+    let life = past.life(each.life);
+    let froze = past.faults.hitting(FROZEN, &life.worker, life.incarnation).map(span);
+    let between = |frozen: &Span| frozen.end <= each.called && frozen.end.saturating_add(SLACK) >= each.called;
+    froze.filter(between).map(|frozen| frozen.begin).fold(each.called, u64::min)
 }
 
 fn lease_left(past: &Past) -> u64 {

@@ -2,7 +2,7 @@
 
 use crate::history::{FaultKind, What};
 
-use super::past::{Part, Past, Span, span};
+use super::past::{Alive, Part, Past, Span, span};
 use super::verdict::Verdict;
 
 /// Judges, in this order:
@@ -11,7 +11,7 @@ use super::verdict::Verdict;
 /// * No partition lags without progress for longer than the limit, not counting the time of faults and of the recovery
 ///   from them: a session, a lease and a drain.
 /// * No worker holds more memory than its limit.
-/// * No worker ends but by a fault or after the end; one that was asked to end exits with 0.
+/// * No worker ends but by a fault or after the end, or as [`may_end`] allows; one that was asked to end exits with 0.
 /// * No partition is stopped, and nothing is left over.
 pub fn judge(past: &Past) -> Verdict {
     let mut verdict = Verdict::new("I9", "everything goes on after the faults");
@@ -118,7 +118,7 @@ fn judge_exits(past: &Past, verdict: &mut Verdict) {
         let Some(exited) = life.exited else { continue };
         let killed = [FaultKind::WorkerKill, FaultKind::WorkerFailpoint];
         let killed = past.faults.hitting(&killed, &life.worker, life.incarnation).any(|f| f.begin <= exited);
-        if killed {
+        if killed || may_end(past, life, exited) {
             continue;
         }
         let asked = past
@@ -139,6 +139,31 @@ fn judge_exits(past: &Past, verdict: &mut Verdict) {
         }
     }
 }
+
+/// Whether hapax ends by itself here, as it is documented:
+///
+/// * With 64 at its start, while the store refuses a command that it needs. (A library worker tries again instead.)
+/// * With 1, as a static member after trouble with a broker. librdkafka sends a commit again that was under way, after it
+///   has joined as a new member. The broker takes the two for two consumers, and fences the member.
+fn may_end(past: &Past, life: &Alive, exited: u64) -> bool {
+    let during = |kinds: &[FaultKind], begin: u64| past.faults.of(kinds).any(|it| span(it).overlaps(begin, exited));
+    let started = life.started.unwrap_or(0);
+    match life.code {
+        Some(64) => life.ready.is_none() && during(&[FaultKind::StoreBusy], started),
+        Some(1) => past.run.mode.split(',').any(|it| it == "static") && during(BROKER_TROUBLE, started),
+        _ => false,
+    }
+}
+
+/// What breaks a connection to a broker, or the broker.
+const BROKER_TROUBLE: &[FaultKind] = &[
+    FaultKind::BrokerKill,
+    FaultKind::BrokerTerm,
+    FaultKind::BrokerFreeze,
+    FaultKind::BrokerCut,
+    FaultKind::BrokerHang,
+    FaultKind::BrokerSlow,
+];
 
 /// The times at which a partition lagged, and its committed offset stayed where it was.
 pub fn stalls(part: &Part) -> Vec<Span> {

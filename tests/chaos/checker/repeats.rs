@@ -50,7 +50,7 @@ impl Repeats {
             let mut repeat = Repeat { id, first: effects[before - 1], again: *again, excused: None };
             for first in effects[..before].iter().rev() {
                 // A handler that lost its lease may have its effect after the one that took the record over.
-                let late = again.started < first.started;
+                let late = excuse::began(past, again) < excuse::began(past, first);
                 let (excused, of) = match excuse::find(past, first, again) {
                     None if late => (excuse::find(past, again, first), again),
                     excused => (excused, first),

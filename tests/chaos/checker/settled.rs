@@ -13,8 +13,6 @@ pub struct Settlements<'a> {
     by_policy: Vec<(u32, u64)>,
     /// Copies in retry topics: the origin, and the time.
     retried: Vec<((u32, i64), u64)>,
-    /// Whether the timestamps of copies mean nothing, because the clock of a worker was turned.
-    clocks_turned: bool,
 }
 
 impl<'a> Settlements<'a> {
@@ -26,8 +24,7 @@ impl<'a> Settlements<'a> {
         let mut retried: Vec<_> =
             past.letters.iter().filter(|l| l.role == Role::Retry).map(|l| (l.origin, l.at)).collect();
         retried.sort_unstable();
-        let clocks_turned = past.faults.of(&[crate::history::FaultKind::WorkerClock]).next().is_some();
-        Self { past, by_policy, retried, clocks_turned }
+        Self { past, by_policy, retried }
     }
 
     /// When a handler returned success for the ID, at the earliest. The effect alone settles nothing: while the handler
@@ -39,7 +36,7 @@ impl<'a> Settlements<'a> {
     /// When the ID had a dead letter, at the earliest, less the slack of the wall clock.
     pub fn letter(&self, id: u32) -> u64 {
         let letter = self.past.letters(id, Role::DeadLetter).next();
-        letter.map_or(NEVER, |letter| self.copied(letter.at, id))
+        letter.map_or(NEVER, |letter| copied(letter.at))
     }
 
     /// When the ID was settled, whichever record settled it.
@@ -64,20 +61,16 @@ impl<'a> Settlements<'a> {
                 .past
                 .letters(record.id, Role::Retry)
                 .find(|l| l.origin == own.origin && l.at >= own.at && (l.part, l.offset) != (own.part, own.offset));
-            return next.map_or(NEVER, |next| self.copied(next.at, record.id));
+            return next.map_or(NEVER, |next| copied(next.at));
         }
         let origin = (part, record.offset);
         let from = self.retried.partition_point(|(other, _)| *other < origin);
         let copy = self.retried.get(from).filter(|(other, _)| *other == origin);
-        copy.map_or(NEVER, |(_, at)| self.copied(*at, record.id))
+        copy.map_or(NEVER, |(_, at)| copied(*at))
     }
+}
 
-    /// The earliest time of a copy with this timestamp. If the clocks of workers were turned, that is the end of the ID's
-    /// first attempt, and for one that was never tried any time.
-    fn copied(&self, at: u64, id: u32) -> u64 {
-        if self.clocks_turned {
-            return self.past.attempts(id).iter().map(|each| each.ended).min().unwrap_or(0);
-        }
-        at.saturating_sub(WALL_SLACK)
-    }
+/// The earliest time of a copy with this timestamp.
+fn copied(at: u64) -> u64 {
+    at.saturating_sub(WALL_SLACK)
 }

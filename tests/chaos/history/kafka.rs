@@ -90,6 +90,6 @@ pub struct Copy {
     /// The header with the attempts, where there is one.
     #[serde(default)]
     pub attempts: Option<u32>,
-    /// The copy's own timestamp: milliseconds of the wall clock of the process that wrote it.
+    /// When the copy was appended to its topic: milliseconds of the broker's wall clock, which is never turned.
     pub timestamp_ms: i64,
 }

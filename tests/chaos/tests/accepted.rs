@@ -74,6 +74,90 @@ fn repeat_during_freeze_longer_than_lease_is_excused() {
     assert_eq!(excuse(story), Excuse::Frozen);
 }
 
+/// The handler was called before the freeze, and has its effect after the one that took the record over.
+#[test]
+fn late_effect_of_a_frozen_handler_is_excused() {
+    let mut story = Story::healthy();
+    let record = story.produce(4_990, 2, "a", Nature::Plain);
+    let attempt = story.start(5_000, "w0", &record, false);
+    story.freeze(5_001, "w0", 10_000);
+    story.of(8_100, "w1", What::Suspect, &record);
+    story.handle(8_101, "w1", &record);
+    story.tell(10_001, Event::Effect(attempt.clone()));
+    story.end(10_002, &attempt, Outcome::Ok);
+    story.of(10_010, "w0", What::CompletedOverrun, &record);
+    assert_eq!(excuse(story), Excuse::Frozen);
+}
+
+/// A call with a batch is one call: what lies behind its first record starts when the process wakes.
+#[test]
+fn late_effect_within_a_frozen_batch_is_excused() {
+    let mut story = Story::healthy();
+    story.run.batch = 2;
+    let (first, record) = (story.produce(4_990, 2, "a", Nature::Plain), story.produce(4_991, 2, "b", Nature::Plain));
+    let before = story.start(5_000, "w0", &first, true);
+    story.end(5_002, &before, Outcome::Ok);
+    story.of(5_003, "w0", What::CompletedFirst, &first);
+    story.settle(5_003, &first);
+    story.freeze(5_004, "w0", 10_000);
+    story.of(8_100, "w1", What::Suspect, &record);
+    story.handle(8_101, "w1", &record);
+    let attempt = crate::history::Attempt { call: before.call, ..story.attempt("w0", 0, &record, 1) };
+    story.tell(10_001, Event::Started(attempt.clone()));
+    story.tell(10_002, Event::Effect(attempt.clone()));
+    story.end(10_003, &attempt, Outcome::Ok);
+    story.of(10_010, "w0", What::CompletedOverrun, &record);
+    assert_eq!(excuse(story), Excuse::Frozen);
+}
+
+/// The process is frozen between the decision to start a handler and its call.
+#[test]
+fn handler_that_starts_when_its_process_wakes_is_excused() {
+    let mut story = Story::healthy();
+    let record = story.produce(4_990, 2, "a", Nature::Plain);
+    story.freeze(5_000, "w0", 10_000);
+    story.of(8_100, "w1", What::Suspect, &record);
+    story.handle(8_101, "w1", &record);
+    story.succeed(10_020, "w0", &record);
+    story.of(10_030, "w0", What::CompletedOverrun, &record);
+    assert_eq!(excuse(story), Excuse::Frozen);
+}
+
+/// A clock that was set back jumps ahead when it is set right.
+#[test]
+fn repeat_after_store_clock_was_set_right_is_excused() {
+    let mut story = Story::healthy();
+    let record = story.produce(4_990, 2, "a", Nature::Plain);
+    let attempt = story.start(5_000, "w0", &record, true);
+    let mut fault = story.fault(FaultKind::StoreClock, Target::Store("redis".to_owned()), 4_000, 5_100);
+    fault.clock_ms = Some(-20_000);
+    story.tell(4_000, fault);
+    story.of(5_200, "w1", What::Suspect, &record);
+    story.handle(5_201, "w1", &record);
+    story.end(5_300, &attempt, Outcome::Ok);
+    story.of(5_310, "w0", What::CompletedOverrun, &record);
+    assert_eq!(excuse(story), Excuse::StoreClock);
+}
+
+#[test]
+fn refused_start_at_a_store_that_refuses_passes() {
+    let mut story = Story::healthy();
+    let fault = story.fault(FaultKind::StoreBusy, Target::Store("all".to_owned()), 8_500, 9_500);
+    story.tell(8_500, fault);
+    story.exit(9_000, "w0", Some(64), None);
+    story.passes();
+}
+
+#[test]
+fn fenced_static_member_after_a_broken_connection_passes() {
+    let mut story = Story::healthy();
+    story.run.mode = "library,static".to_owned();
+    let fault = story.fault(FaultKind::BrokerCut, Target::Link { worker: None }, 8_500, 8_900);
+    story.tell(8_500, fault);
+    story.exit(9_000, "w0", Some(1), None);
+    story.passes();
+}
+
 #[test]
 fn repeat_while_store_was_away_is_excused() {
     let mut story = Story::healthy();

@@ -377,6 +377,21 @@ fn crash_without_fault_is_found() {
 }
 
 #[test]
+fn refused_start_is_found_without_a_store_that_refuses() {
+    let mut story = Story::healthy();
+    story.exit(9_000, "w0", Some(64), None);
+    story.violates("I9", "exited with code 64");
+}
+
+#[test]
+fn fenced_member_is_found_without_trouble_at_a_broker() {
+    let mut story = Story::healthy();
+    story.run.mode = "library,static".to_owned();
+    story.exit(9_000, "w0", Some(1), None);
+    story.violates("I9", "exited with code 1");
+}
+
+#[test]
 fn orderly_end_with_an_error_is_found() {
     let mut story = Story::healthy();
     let fault = story.fault(FaultKind::WorkerTerm, story.on("w0"), 9_000, 9_900);

@@ -105,6 +105,10 @@ fn builder(job: &Job, journal: &Journal) -> ConsumerBuilder {
         .id_policy(IdPolicy::DeadLetter)
         .dead_letter_topic(&job.dead)
         .observer(Arc::new(Fan::new([metrics, written])));
+    if !job.retries.is_empty() {
+        // A worker that reads only the last retry topic meets little else than dead letters.
+        builder = builder.dead_letter_share(1.0);
+    }
     for retry in &job.retries {
         builder = builder.retry_topic(retry, RETRY_DELAY);
     }

@@ -21,6 +21,9 @@ use crate::worker::{Job, read_counts};
 /// How long a worker may take to end in order.
 const PATIENCE: Duration = Duration::from_secs(40);
 
+/// The status of a process that a failpoint ended.
+const ABORTED: i32 = 128 + 6;
+
 /// One worker, whether it lives or not.
 struct Worker {
     name: String,
@@ -181,25 +184,7 @@ impl Fleet {
                 let incarnation = worker.next - 1;
                 self.tell(worker, incarnation, history::Life::Exited, Some(status));
                 if !worker.asked {
-                    let what = FaultKind::WorkerFailpoint;
-                    let failpoint = worker.deadly.take();
-                    if failpoint.is_none() {
-                        println!("{} ended by itself with {status}", worker.name);
-                    }
-                    let target = Target::Worker { worker: worker.name.clone(), incarnation };
-                    let fault = Fault {
-                        number: self.faults.next(),
-                        what: if failpoint.is_some() { what } else { FaultKind::Other(format!("ended with {status}")) },
-                        target,
-                        begin: worker.seen,
-                        end: Some(now()),
-                        graceful: false,
-                        failpoint,
-                        lost_from: None,
-                        clock_ms: None,
-                        text: None,
-                    };
-                    self.journal.write(fault).expect("the history is writable");
+                    self.tell_of_end(worker, incarnation, status);
                     worker.back.get_or_insert(Instant::now() + Duration::from_secs(1));
                 }
             } else if worker.life.is_some() {
@@ -209,6 +194,31 @@ impl Fleet {
                 self.revive(worker, number).await;
             }
         }
+    }
+
+    /// Writes down why a worker ended by itself: at its failpoint, or without any fault of ours.
+    fn tell_of_end(&self, worker: &mut Worker, incarnation: u32, status: i32) {
+        let failpoint = worker.deadly.take().filter(|_| status == ABORTED);
+        let what = match failpoint {
+            Some(_) => FaultKind::WorkerFailpoint,
+            None => {
+                println!("{} ended by itself with {status}", worker.name);
+                FaultKind::Other(format!("ended with {status}"))
+            }
+        };
+        let fault = Fault {
+            number: self.faults.next(),
+            what,
+            target: Target::Worker { worker: worker.name.clone(), incarnation },
+            begin: worker.seen,
+            end: Some(now()),
+            graceful: false,
+            failpoint,
+            lost_from: None,
+            clock_ms: None,
+            text: None,
+        };
+        self.journal.write(fault).expect("the history is writable");
     }
 
     /// The target of what is done to a worker, where it lives.
@@ -250,7 +260,12 @@ impl Fleet {
                     Some(Some(status)) => {
                         let life = worker.life.take().expect("it has just been looked at");
                         life.signal(Signal::Kill);
-                        self.tell(worker, worker.next - 1, history::Life::Exited, Some(status));
+                        let incarnation = worker.next - 1;
+                        self.tell(worker, incarnation, history::Life::Exited, Some(status));
+                        if status == ABORTED {
+                            // It reached its failpoint before it could end as it was asked to.
+                            self.tell_of_end(worker, incarnation, status);
+                        }
                         return true;
                     }
                     Some(None) if Instant::now() > until => {
@@ -258,7 +273,7 @@ impl Fleet {
                         worker.life.as_ref().expect("it lives").signal(Signal::Kill);
                         return false;
                     }
-                    Some(None) => {}
+                    Some(None) => worker.seen = now(),
                 }
             }
             sleep(Duration::from_millis(20)).await;

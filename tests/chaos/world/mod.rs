@@ -14,7 +14,7 @@ use super::history::Journal;
 use super::mode::{MAX_ATTEMPTS, Mode, PARTITIONS, RETRY_PARTITIONS};
 
 pub use fleet::Fleet;
-pub use producer::{Producer, Sendings};
+pub use producer::{Place, Producer, Sendings};
 pub use redis::Redis;
 pub use sampler::{Sampler, copies, unwritten};
 
@@ -45,9 +45,11 @@ impl World {
             group: unique("billing"),
         };
         kafka.create_topic(&names.topic, PARTITIONS).await;
-        kafka.create_topic(&names.dead, 2).await;
+        // The clocks of workers are turned, those of brokers are not.
+        let times = [("message.timestamp.type", "LogAppendTime")];
+        kafka.create_topic_with(&names.dead, 2, &times).await;
         for retry in &names.retries {
-            kafka.create_topic(retry, RETRY_PARTITIONS).await;
+            kafka.create_topic_with(retry, RETRY_PARTITIONS, &times).await;
         }
         Self { kafka, redis, names }
     }

@@ -189,6 +189,7 @@ fn push(job: &Job, port: &str) -> Vec<(&'static str, String)> {
     if mode.retry {
         let topics: Vec<String> = job.retries.iter().map(|topic| format!("{topic}={}", ms(RETRY_DELAY))).collect();
         variables.push(("HAPAX_RETRY_TOPICS", topics.join(",")));
+        variables.push(("HAPAX_DEAD_LETTER_SHARE", "1".to_owned()));
     }
     if mode.static_members {
         variables.push(("HAPAX_STATIC_MEMBER", format!("{}-{}", job.group, job.worker)));

@@ -40,12 +40,15 @@ pub struct Sending {
 /// All records of a run that were sent, by the number that each carries.
 pub type Sendings = BTreeMap<u64, Sending>;
 
+/// Partition and offset of a record.
+pub type Place = (i32, i64);
+
 /// Writes down what becomes of each.
 struct Acknowledgements {
     journal: Journal,
     topic: String,
     sent: Arc<Mutex<Sendings>>,
-    written: Arc<Mutex<BTreeSet<u64>>>,
+    written: Arc<Mutex<BTreeSet<Place>>>,
     count: Arc<AtomicU64>,
 }
 
@@ -59,10 +62,12 @@ impl ProducerContext for Acknowledgements {
         let Some(Sending { id, key, nature, copy, .. }) = self.sent.lock().get(&n).cloned() else { return };
         let (topic, key) = (self.topic.clone(), Some(key));
         let written = match result {
+            // It was sent twice and acknowledged as known, so its offset is not: the log is read at the end.
+            Ok(record) if record.offset() < 0 => self.journal.write(Unacknowledged { topic, id, key, nature, copy }),
             Ok(record) => {
-                self.written.lock().insert(n);
-                self.count.fetch_add(1, SeqCst);
                 let (partition, offset) = (record.partition(), record.offset());
+                self.written.lock().insert((partition, offset));
+                self.count.fetch_add(1, SeqCst);
                 let produced = Produced { topic, partition, offset, id, key, nature, copy, acknowledged: true };
                 self.journal.write(produced)
             }
@@ -76,7 +81,7 @@ impl ProducerContext for Acknowledgements {
 pub struct Producer {
     ends: Arc<AtomicBool>,
     sent: Arc<Mutex<Sendings>>,
-    written: Arc<Mutex<BTreeSet<u64>>>,
+    written: Arc<Mutex<BTreeSet<Place>>>,
     pub acknowledged: Arc<AtomicU64>,
     thread: JoinHandle<()>,
 }
@@ -123,8 +128,8 @@ impl Producer {
         Self { ends, sent, written, acknowledged, thread }
     }
 
-    /// Sends no more; returns all that was sent, and the numbers of what was acknowledged.
-    pub async fn end(self) -> (Sendings, BTreeSet<u64>) {
+    /// Sends no more; returns all that was sent, and the places of what was acknowledged.
+    pub async fn end(self) -> (Sendings, BTreeSet<Place>) {
         self.ends.store(true, SeqCst);
         let thread = self.thread;
         tokio::task::spawn_blocking(move || thread.join()).await.expect("a thread").expect("a producer that ended");

@@ -12,7 +12,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message, OwnedMessage};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::{Names, Sendings};
+use super::{Names, Place, Sendings};
 use crate::common::Client;
 use crate::history::{Committed, Copy, Journal, Produced, now};
 use crate::mode::{PARTITIONS, RETRY_PARTITIONS};
@@ -132,17 +132,17 @@ pub async fn unwritten(
     kafka: &Client,
     topic: &str,
     sent: &Sendings,
-    acknowledged: &BTreeSet<u64>,
+    known: &BTreeSet<Place>,
     journal: &Journal,
 ) -> usize {
-    let mut found = BTreeMap::new();
-    if sent.len() != acknowledged.len() {
-        for record in kafka.records(topic).await {
-            let n = header(&record, NUMBER).and_then(|n| String::from_utf8(n).ok()?.parse::<u64>().ok());
-            found.extend(n.filter(|n| !acknowledged.contains(n)).map(|n| (n, (record.partition(), record.offset()))));
-        }
+    // One that was sent twice may lie at two places, of which its acknowledgement names one at most.
+    let mut found: BTreeMap<Place, u64> = BTreeMap::new();
+    for record in kafka.records(topic).await {
+        let place = (record.partition(), record.offset());
+        let n = header(&record, NUMBER).and_then(|n| String::from_utf8(n).ok()?.parse::<u64>().ok());
+        found.extend(n.filter(|_| !known.contains(&place)).map(|n| (place, n)));
     }
-    for (n, (partition, offset)) in &found {
+    for ((partition, offset), n) in &found {
         let sending = &sent[n];
         let produced = Produced {
             topic: topic.to_owned(),

@@ -195,6 +195,7 @@ impl Builder {
     fn new_try(&mut self, attempt: &Attempt) -> Try {
         Try {
             started: NEVER,
+            called: NEVER,
             effect: NEVER,
             ended: NEVER,
             recorded: NEVER,
@@ -236,6 +237,7 @@ impl Builder {
                 self.parts[part].role = topic.role;
             }
         }
+        self.find_calls();
         let letters = self.letters(&run);
         for part in &mut self.parts {
             part.records.sort_by_key(|record| record.offset);
@@ -283,6 +285,18 @@ impl Builder {
         name_reports(&mut past);
         record(&mut past, completions);
         Ok(past)
+    }
+
+    /// A call with many records begins with the first of them.
+    fn find_calls(&mut self) {
+        let mut calls: HashMap<(u32, u64), u64> = HashMap::new();
+        for each in &self.tries {
+            let called = calls.entry((each.life, each.call)).or_insert(NEVER);
+            *called = each.started.min(*called);
+        }
+        for each in &mut self.tries {
+            each.called = calls.get(&(each.life, each.call)).copied().unwrap_or(NEVER);
+        }
     }
 
     /// The copies by ID. Those in retry topics are records of these topics, which are consumed.

@@ -116,6 +116,8 @@ impl Sample {
 #[derive(Clone, Copy, Debug)]
 pub struct Try {
     pub started: u64,
+    /// When its handler was called: with the first record of the same call.
+    pub called: u64,
     pub effect: u64,
     pub ended: u64,
     /// When hapax reported that its effect is recorded as done.
