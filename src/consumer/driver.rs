@@ -21,6 +21,7 @@ use crate::failpoint::{self, Planted, Point};
 use crate::id::Identifier;
 use crate::kafka::{Batch, KafkaWatch, Publisher, Source, SourceError, SourceEvent, SourceEvents};
 use crate::observe::{KafkaClients, Observer, Outcome, StopCause};
+use crate::record::{Origin, Record};
 use crate::store::{ClaimOutcome, Completion, CompletionOutcome, DoneCache, Store, StoreHealth, Token};
 use crate::telemetry::Limiter;
 
@@ -84,6 +85,8 @@ pub(super) struct Driver<C> {
     calls: Calls<C>,
     /// Copies under way to other topics; there are no more than records in flight.
     pub(super) copies: JoinSet<(WorkId, Result<(), String>)>,
+    /// Look-ups before possible repeats are reported; there are no more than records that were in flight.
+    pub(super) doubts: JoinSet<(Record, Option<Origin>)>,
     /// What the handlers of records said that failed, for a dead letter.
     pub(super) said: HashMap<WorkId, Arc<str>>,
     /// Limits the lines about records that could not be read as they are.
@@ -120,6 +123,7 @@ impl<C: Call> Driver<C> {
             batches,
             calls,
             copies: JoinSet::new(),
+            doubts: JoinSet::new(),
             said: HashMap::new(),
             log: Limiter::new(LOG_INTERVAL),
             sources: SourceCheck::default(),
@@ -210,6 +214,7 @@ impl<C: Call> Driver<C> {
                     }
                 }
                 Some(copied) = self.copies.join_next(), if !self.copies.is_empty() => self.copied(copied),
+                Some(looked_up) = self.doubts.join_next(), if !self.doubts.is_empty() => self.doubt_looked_up(looked_up),
                 Some(batch) = events.records.recv(), if self.held_back.is_none() => self.held_back = Some(batch),
                 () = sleep_until(wake), if self.done.is_empty() => {}
                 () = std::future::ready(()), if !self.done.is_empty() => {}
@@ -218,6 +223,7 @@ impl<C: Call> Driver<C> {
         drop(attached);
         self.flush().await;
         self.calls.shut_down().await;
+        self.end_doubts().await;
         let Self { mut batches, source, parts, .. } = self;
         // What was given back with the last step is still to be sent.
         let giving_back = async {
@@ -444,6 +450,7 @@ impl<C: Call> Driver<C> {
             }
             Action::Publish { work, record, to, attempts } => self.publish(work, &record, &to, attempts),
             Action::Cancel { work } => self.calls.lease_lost(work),
+            Action::ReportDoubt { record, fingerprint } => self.report_doubt(record, fingerprint),
             Action::SkipEnded { work, outcome } => self.skip_ended(work, outcome),
             Action::Finished => self.finished = true,
             source => self.for_source.push(source),

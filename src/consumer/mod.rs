@@ -23,6 +23,7 @@ mod consumer;
 mod control;
 mod copies;
 mod deliveries;
+mod doubts;
 mod driver;
 mod fates;
 mod handler;

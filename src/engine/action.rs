@@ -86,6 +86,16 @@ pub enum Action {
     Pause(Assignment),
     /// Deliver records of a partition again.
     Resume(Assignment),
+    /// Report that the effect of this record may have happened twice ([`Observer::on_possible_repeat`]). The record is not
+    /// here any more, so nothing else tells where the first attempt came from: look that up before, if the store keeps it.
+    ///
+    /// [`Observer::on_possible_repeat`]: crate::observe::Observer::on_possible_repeat
+    ReportDoubt {
+        /// The record of the attempt in doubt.
+        record: Record,
+        /// The fingerprint of its ID.
+        fingerprint: Fingerprint,
+    },
     /// A record that an operator skips has settled, or its partition was given up before.
     SkipEnded {
         /// Which record.

@@ -114,7 +114,8 @@ impl Engine {
         };
         let own = pending.unsure && self.now < pending.held_until;
         if let Some(record) = pending.doubt.as_ref().filter(|_| !own) {
-            self.observer.on_possible_repeat(record, None);
+            let (record, fingerprint) = (record.clone(), pending.release.lease.fingerprint);
+            self.out.push(Action::ReportDoubt { record, fingerprint });
         }
     }
 

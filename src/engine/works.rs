@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use super::partition::{Part, Phase};
 use super::work::{Stage, Work};
-use super::{Engine, SLOT_BITS, Timer, WorkId};
+use super::{Action, Engine, SLOT_BITS, Timer, WorkId};
 
 impl Engine {
     pub(super) fn work(&self, id: WorkId) -> Option<&Work> {
@@ -80,8 +80,10 @@ impl Engine {
 
     /// Forgets a record that has no outcome: whoever reads its partition next gets it again.
     pub(super) fn drop_unsettled(&mut self, id: WorkId) {
-        if self.work(id).is_some_and(|work| work.has_lost_doubt() && work.stage != Stage::Releasing) {
-            self.report_doubt(id, None);
+        if let Some(work) = self.work(id).filter(|work| work.has_lost_doubt() && work.stage != Stage::Releasing)
+            && let Some(fingerprint) = work.fingerprint
+        {
+            self.out.push(Action::ReportDoubt { record: work.record.clone(), fingerprint });
         }
         let Some(work) = self.remove(id) else { return };
         self.skip_ended(&work, None);

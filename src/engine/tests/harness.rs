@@ -250,6 +250,7 @@ impl Bench {
                 Action::Pause(assignment) => self.paused.push(assignment),
                 Action::Resume(assignment) => self.paused.retain(|paused| *paused != assignment),
                 Action::RevokeDone(assignments) => self.revoked.extend(assignments),
+                Action::ReportDoubt { record, .. } => self.notes.on_possible_repeat(&record, None),
                 Action::SkipEnded { outcome, .. } => self.skipped.push(outcome),
                 Action::Finished => self.finished = true,
             }

@@ -10,7 +10,7 @@ use super::plan::{MS, What};
 use super::store::id_of;
 use super::worker::Answer;
 use super::world::{Ev, World};
-use crate::observe::{FailureKind, Outcome};
+use crate::observe::{FailureKind, Observer, Outcome};
 use crate::record::Offset;
 use crate::store::{ClaimOutcome, GiveUpOutcome, ReleaseOutcome, RenewOutcome, Token, Verdict};
 
@@ -323,6 +323,11 @@ impl World {
                 self.tell_source(who, delay, Ev::RevokeDone { from: who, assignments });
             }
             Action::Publish { work, record, to, .. } => self.publish(who, work, &record, &to),
+            Action::ReportDoubt { record, .. } => {
+                self.workers[who].eyes.on_possible_repeat(&record, None);
+                let seen = self.workers[who].eyes.take();
+                seen.into_iter().for_each(|seen| self.see(who, seen, None));
+            }
             Action::SkipEnded { work, outcome } => self.skip_ended(who, work, outcome),
             Action::Finished => self.finished(who),
         }
