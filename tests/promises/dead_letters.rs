@@ -1,6 +1,7 @@
 //! A record that cannot be handled goes to the dead-letter topic, with its origin in its headers, and its partition goes
 //! on; its offset is committed only once it lies there.
 
+mod interrupted;
 mod poison;
 mod retries;
 
@@ -47,6 +48,12 @@ fn text(record: &Record) -> String {
 }
 
 impl Observer for Notes {
+    fn on_claim(&self, record: &Record, _: u32, suspect: bool) {
+        if suspect {
+            self.note(format!("took over {}", text(record)));
+        }
+    }
+
     fn on_settle(&self, record: &Record, outcome: Outcome, _: Duration) {
         self.note(format!("{outcome:?} {}", text(record)));
     }

@@ -1,6 +1,6 @@
 //! An operator's calls to a consumer that runs, against real services.
 
-mod browser;
+pub mod browser;
 mod controlled;
 mod page;
 

@@ -25,6 +25,7 @@ mod config;
 #[path = "../promises/consuming.rs"]
 mod consuming;
 mod examples;
+mod frozen;
 mod health;
 mod lifecycle;
 mod listen;
@@ -43,4 +44,5 @@ mod rust_examples;
 mod schema;
 mod serving;
 mod setting;
+mod stops;
 mod tracing;
