@@ -45,6 +45,7 @@ async fn a_killed_master_is_followed_by_its_replica() {
     let sentinels = RedisSentinels::start();
     let worker = Worker(Arc::new(store(&sentinels.url())));
     assert_eq!(worker.claim(1, b'a').await, claimed(0));
+    assert!(worker.0.health().findings.iter().all(|finding| finding.name != "failed_over"));
     let [master, replica] = sentinels.servers();
     await_until("the replica has it", WHILE, async || replica.cli(&["DBSIZE"]) != "0").await;
     // One of the sentinels is gone as well.
@@ -54,6 +55,9 @@ async fn a_killed_master_is_followed_by_its_replica() {
     println!("recovered after {took:?} (down-after 1 s), told {kinds:?}");
     assert!(took < Duration::from_secs(20), "{took:?}");
     assert_eq!(worker.claim(1, b'a').await, claimed(0), "the lease was passed on in time");
+    let health = worker.0.health();
+    let names: Vec<&str> = health.findings.iter().map(|finding| finding.name).collect();
+    assert!(names.contains(&"failed_over") && !names.contains(&"records_lost"), "{names:?}");
 
     // Back as a replica of the other, it is left alone.
     master.restart();
