@@ -35,7 +35,7 @@ impl<C: Call> Driver<C> {
     }
 
     pub(super) fn doubt_looked_up(&self, looked_up: Result<(Record, Option<Origin>), JoinError>) {
-        // Nobody aborts one before the end, and there is nothing in it that panics.
+        // None is aborted before the end, and nothing in it panics.
         let Ok((record, first)) = looked_up else { return };
         self.parts.observer.on_possible_repeat(&record, first.as_ref());
     }

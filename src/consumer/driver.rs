@@ -155,7 +155,7 @@ impl<C: Call> Driver<C> {
         while !self.finished {
             self.flush().await;
             let now = self.now();
-            self.turns(now);
+            self.notice_standstill(now);
             let mut tick = self.parts.engine.next_tick();
             if tick.is_some_and(|at| at <= now) {
                 // Before anything else: a busy channel must not keep leases from being renewed.
@@ -255,7 +255,7 @@ impl<C: Call> Driver<C> {
     }
 
     /// Notices that the process stood still since the last turn, before anything else is blamed for that.
-    fn turns(&mut self, now: Duration) {
+    fn notice_standstill(&mut self, now: Duration) {
         let gap = now.saturating_sub(std::mem::replace(&mut self.turned_at, now));
         if gap >= STOOD_STILL {
             tracing::warn!(

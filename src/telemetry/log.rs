@@ -3,8 +3,9 @@
 //!
 //! When something is badly wrong it is wrong for every record. So a line about a record, at WARN or ERROR, stands for
 //! its kind: the first of a kind and topic is written at once, then one a second at most, and `suppressed` is how many were
-//! left out before it. Takeovers are one line per partition and ten seconds. Those that are left out appear at TRACE. How many were left out at the end of a burst is a line of
-//! its own, two seconds after the last one or when the [`Log`] is dropped. The metrics count them all.
+//! left out before it. Takeovers are one line per partition and ten seconds. Those that are left out appear at TRACE. How
+//! many were left out at the end of a burst is a line of its own, two intervals after the last one or when the [`Log`] is
+//! dropped. The metrics count them all.
 
 use std::error::Error;
 use std::time::Duration;

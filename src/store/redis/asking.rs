@@ -101,7 +101,7 @@ pub(super) async fn forget(inner: Arc<Inner>, ids: Vec<Fingerprint>) -> Answers<
     };
     inner.delete_now().await;
     let lookup = Lookup::by(inner.mode, &known);
-    let mut batch = Batch::with_capacity(ids.len() * lookup.len(), 0);
+    let mut batch = Batch::default();
     for id in &ids {
         for key in inner.done_keys(&lookup, id) {
             let command = match inner.mode {

@@ -66,7 +66,7 @@ async fn look_up_first(inner: &Arc<Inner>, lookup: Lookup, claims: Vec<Claim>) -
     let found = inner.find(&lookup, claims.iter().map(|claim| &claim.lease.fingerprint)).await;
     // A round trip as long as one over a busy network.
     tokio::time::sleep(Duration::from_millis(30)).await;
-    let mut batch = Batch::with_capacity(claims.len(), 0);
+    let mut batch = Batch::default();
     for Claim { lease, origin, .. } in &claims {
         let mut set = redis::cmd("SET");
         set.arg(inner.layout.lease(&lease.fingerprint)).arg(value::lease(&lease.token, inner.grace_ms(), origin));

@@ -19,7 +19,7 @@ use super::done::{Found, Lookup};
 use super::layout::Group;
 use super::scripts::{self, Call, Script};
 use super::slices::{Generation, Known, Shard, member};
-use super::{DoneMode, Inner, faults, loss, value};
+use super::{DoneMode, Inner, faults, value};
 use crate::id::Fingerprint;
 use crate::store::{Answers, Completion, CompletionOutcome, StoreError};
 
@@ -40,13 +40,6 @@ pub(super) async fn complete(inner: Arc<Inner>, completions: Vec<Completion>) ->
 }
 
 impl Inner {
-    /// Takes down which runs of the servers have these groups, and logs a fail-over.
-    pub(super) fn note_runs(&self, groups: impl IntoIterator<Item = Group>) {
-        if self.runs.note(&self.link, groups) {
-            loss::log_replaced(self.layout.namespace());
-        }
-    }
-
     /// Says of what was recorded whether data was lost since its claim, or may have been: its lease with it, so that
     /// another attempt may have been let in.
     fn note_losses(&self, begun: Instant, completions: &[Completion], answers: &mut Answers<CompletionOutcome>) {
@@ -185,7 +178,7 @@ impl Inner {
             Err(error) => return ids.iter().map(|_| Err(error.clone())).collect(),
         };
         let lookup = Lookup::Sets(known.written_beside(millis(held_for), Some(written)));
-        let mut batch = Batch::with_capacity(ids.len() * lookup.len(), 0);
+        let mut batch = Batch::default();
         for id in ids {
             self.look_up(&lookup, id, &mut batch);
         }

@@ -48,7 +48,7 @@ impl Inner {
     async fn estimate_sets(self: &Arc<Self>) -> Result<Estimate, StoreError> {
         let known = self.known().await?;
         let sets = known.one_of_each();
-        let mut batch = Batch::with_capacity(2 * sets.len(), 0);
+        let mut batch = Batch::default();
         for (group, shard) in &sets {
             let key = self.layout.set(*group, shard);
             batch.push(*group, redis::cmd("SCARD").arg(&key));
@@ -72,7 +72,7 @@ impl Inner {
         let one_of_each = Group::all().filter(|group| servers.insert(self.link.serial(*group)));
         let (mut ids, mut bytes) = (0.0, 0.0);
         for group in one_of_each.collect::<Vec<_>>() {
-            let mut batch = Batch::with_capacity(1 + SAMPLE, 0);
+            let mut batch = Batch::default();
             batch.push(group, &redis::cmd("DBSIZE"));
             (0..SAMPLE).for_each(|_| batch.push(group, &redis::cmd("RANDOMKEY")));
             let mut replies = self.link.ask(batch).await.into_iter();

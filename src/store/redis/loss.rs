@@ -8,9 +8,66 @@ use super::meta::Written;
 use crate::id::Namespace;
 use crate::store::{Finding, Severity};
 
-const NAME: &str = "records_lost";
-const REMEDY: &str = "find out who emptied it, restarted it without a log on disk, or put another server in its place; turn \
-                      on appendonly yes";
+/// What may be missing. For each there is a finding and a line in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// Everything that was remembered.
+    All,
+    /// Perhaps what was acknowledged last, before another run of the server took over.
+    TheLast,
+}
+
+impl Missing {
+    fn name(self) -> &'static str {
+        match self {
+            Self::All => "records_lost",
+            Self::TheLast => "failed_over",
+        }
+    }
+
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::All => {
+                "find out who emptied it, restarted it without a log on disk, or put another server in its place; turn on \
+                 appendonly yes"
+            }
+            Self::TheLast => {
+                "expect repeats among the messages handled in the seconds before; min-replicas-to-write 1 and \
+                 min-replicas-max-lag 1 on the servers bound how much a fail-over loses"
+            }
+        }
+    }
+
+    fn says(self, namespace: &Namespace) -> String {
+        match self {
+            Self::All => format!(
+                "it lost what it remembered of the namespace {namespace}: messages handled before come through once more \
+                 when they are sent again"
+            ),
+            Self::TheLast => format!(
+                "another run of the server took over what it remembered of the namespace {namespace}, as in a fail-over: \
+                 the last records before may be missing, and their messages are handled once more if they are sent again"
+            ),
+        }
+    }
+
+    pub(super) fn log(self, namespace: &Namespace) {
+        let (finding, remedy, says) = (self.name(), self.remedy(), self.says(namespace));
+        match self {
+            Self::All => tracing::error!(%namespace, finding, remedy, "Redis: {says}"),
+            Self::TheLast => tracing::warn!(%namespace, finding, remedy, "Redis: {says}"),
+        }
+    }
+
+    pub(super) fn finding(self, namespace: &Namespace, address: &str) -> Finding {
+        let severity = match self {
+            Self::All => Severity::Error,
+            Self::TheLast => Severity::Warning,
+        };
+        let (address, says) = (address.to_owned(), self.says(namespace));
+        Finding { severity, name: self.name(), address, says, remedy: self.remedy() }
+    }
+}
 
 /// Which writing of the agreement was found, and whether another one ever stood in its place.
 #[derive(Debug, Default)]
@@ -42,42 +99,6 @@ impl Loss {
     }
 }
 
-fn says(namespace: &Namespace) -> String {
-    format!(
-        "it lost what it remembered of the namespace {namespace}: messages handled before come through once more when they \
-         are sent again"
-    )
-}
-
-const REPLACED: &str = "failed_over";
-const REPLACED_REMEDY: &str = "expect repeats among the messages handled in the seconds before; min-replicas-to-write 1 and \
-                               min-replicas-max-lag 1 on the servers bound how much a fail-over loses";
-
-fn says_replaced(namespace: &Namespace) -> String {
-    format!(
-        "another run of the server took over what it remembered of the namespace {namespace}, as in a fail-over: the last \
-         records before may be missing, and their messages are handled once more if they are sent again"
-    )
-}
-
-pub(super) fn log_replaced(namespace: &Namespace) {
-    tracing::warn!(%namespace, finding = REPLACED, remedy = REPLACED_REMEDY, "Redis: {}", says_replaced(namespace));
-}
-
-pub(super) fn finding_replaced(namespace: &Namespace, address: &str) -> Finding {
-    let (address, says) = (address.to_owned(), says_replaced(namespace));
-    Finding { severity: Severity::Warning, name: REPLACED, address, says, remedy: REPLACED_REMEDY }
-}
-
-pub(super) fn log(namespace: &Namespace) {
-    tracing::error!(%namespace, finding = NAME, remedy = REMEDY, "Redis: {}", says(namespace));
-}
-
-pub(super) fn finding(namespace: &Namespace, address: &str) -> Finding {
-    let (name, address, says) = (NAME, address.to_owned(), says(namespace));
-    Finding { severity: Severity::Error, name, address, says, remedy: REMEDY }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +117,6 @@ mod tests {
         assert!(!loss.saw(third, at(109), kept_for), "it may have run out meanwhile");
         loss.opened(first, at(110));
         assert!(!loss.saw(first, at(111), kept_for) && loss.since() == Some(at(69)));
-        assert!(FINDINGS.contains(&NAME) && FINDINGS.contains(&REPLACED));
+        assert!([Missing::All, Missing::TheLast].iter().all(|missing| FINDINGS.contains(&missing.name())));
     }
 }

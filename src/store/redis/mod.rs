@@ -59,6 +59,7 @@ pub use self::done::DoneMode;
 use self::duplicates::Duplicates;
 pub use self::estimate::Estimate;
 use self::layout::Layout;
+use self::loss::Missing;
 pub use self::probe::Probe;
 use self::runs::Runs;
 use self::slices::{Expiries, Reader};
@@ -130,10 +131,10 @@ impl RedisStore {
         let mut health = self.inner.link.health();
         // For as long as something may come again that was remembered then.
         if self.inner.reader.lost_for().is_some_and(|lost| lost < self.inner.terms.window) {
-            health.findings.insert(0, loss::finding(self.namespace(), self.inner.link.address()));
+            health.findings.insert(0, Missing::All.finding(self.namespace(), self.inner.link.address()));
         }
         if self.inner.runs.replaced_for().is_some_and(|replaced| replaced < self.inner.terms.window) {
-            health.findings.push(loss::finding_replaced(self.namespace(), self.inner.link.address()));
+            health.findings.push(Missing::TheLast.finding(self.namespace(), self.inner.link.address()));
         }
         health
     }
@@ -160,14 +161,14 @@ impl RedisStore {
 impl Inner {
     async fn open(&self, agreement: &Agreement) -> Result<(), OpenError> {
         self.link.check().await?;
-        let mut batch = Batch::with_capacity(2, 0);
+        let mut batch = Batch::default();
         meta::ask(&mut batch, &self.layout, agreement, self.reader.kept_for())?;
         let replies = <[Reply; 2]>::try_from(self.link.ask(batch).await);
         let replies = replies.map_err(|_| faults::of_misfit("SET and GET"))?;
         let written = meta::judge(&self.layout, agreement, replies)?;
         // Not before: who disagrees must not keep it alive. It may have had little time left, and who finds another one in
         // its place later takes that for a loss.
-        let mut batch = Batch::with_capacity(1, 0);
+        let mut batch = Batch::default();
         meta::keep(&mut batch, &self.layout, self.reader.kept_for());
         let kept = self.link.ask(batch).await.pop().unwrap_or_else(|| Err(faults::of_misfit("PEXPIRE").into()));
         faults::read("PEXPIRE", kept, |_| Some(()))?;

@@ -57,7 +57,7 @@ impl RedisStore {
 }
 
 fn time() -> Batch {
-    let mut batch = Batch::with_capacity(2, 0);
+    let mut batch = Batch::default();
     batch.push(Group::NAMESPACE, &redis::cmd("TIME"));
     batch
 }

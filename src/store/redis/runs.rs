@@ -11,8 +11,10 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::Inner;
 use super::connection::Link;
 use super::layout::{GROUPS, Group};
+use super::loss::Missing;
 
 /// What was seen of every group; all of them stand in one place where they lie on one server.
 #[derive(Debug)]
@@ -40,10 +42,19 @@ impl Default for Runs {
     }
 }
 
+impl Inner {
+    /// Takes down which runs of the servers have these groups, and logs a fail-over.
+    pub(super) fn note_runs(&self, groups: impl IntoIterator<Item = Group>) {
+        if self.runs.note(&self.link, groups) {
+            Missing::TheLast.log(self.layout.namespace());
+        }
+    }
+}
+
 impl Runs {
     /// Takes down which run has these groups now. Returns whether a run that goes on with the data of another has
     /// replaced the one before.
-    pub(super) fn note(&self, link: &Link, groups: impl IntoIterator<Item = Group>) -> bool {
+    fn note(&self, link: &Link, groups: impl IntoIterator<Item = Group>) -> bool {
         let now = Instant::now();
         let mut all = self.0.lock();
         let mut note = |group: Group| match (all.get_mut(group.index()), link.run(group)) {

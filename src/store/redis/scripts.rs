@@ -55,14 +55,14 @@ impl Call {
 
 /// Runs a script once per call; one reply per call, in order.
 pub(super) async fn run(link: &Link, script: &Script, calls: &[Call]) -> Vec<Reply> {
-    let mut batch = Batch::with_capacity(calls.len(), 0);
+    let mut batch = Batch::default();
     calls.iter().for_each(|call| script.push_hash(&mut batch, call));
     let mut replies = link.ask(batch).await;
     let unknown: Vec<usize> =
         (0..replies.len()).filter(|i| matches!(&replies[*i], Err(fault) if fault.unknown_script)).collect();
     if !unknown.is_empty() {
         // Each brings the text: which of them share a node, and so a store of scripts, is not known here.
-        let mut batch = Batch::with_capacity(unknown.len(), 0);
+        let mut batch = Batch::default();
         unknown.iter().for_each(|i| script.push_text(&mut batch, &calls[*i]));
         for (i, reply) in unknown.into_iter().zip(link.ask(batch).await) {
             replies[i] = reply;

@@ -21,6 +21,8 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
+
 use super::dial::Dial;
 use super::map::Keeper;
 use super::node::{Node, cause};
@@ -31,7 +33,6 @@ use crate::store::redis::batch::{Batch, Encoded, Fault, Reply, Request};
 use crate::store::redis::layout::Group;
 use crate::store::redis::runs::Run;
 use crate::store::{Cause, StoreError};
-use futures_util::future::join_all;
 
 /// How often a command is sent on before it is given up.
 pub(super) const ROUNDS: usize = 5;

@@ -13,7 +13,7 @@ use super::replies::{read_count, read_limit, read_plan, read_time};
 use super::sizing::{Fill, Sizing};
 use crate::store::redis::batch::Batch;
 use crate::store::redis::layout::{GROUPS, Group};
-use crate::store::redis::loss::{self, Loss};
+use crate::store::redis::loss::{Loss, Missing};
 use crate::store::redis::meta::Written;
 use crate::store::redis::scripts::{self, Call};
 use crate::store::redis::{DoneMode, Inner, faults, meta};
@@ -207,7 +207,7 @@ impl Inner {
         let kept_for = reader.calendar.kept_for();
         let keeps = agreement.is_some()
             && reader.state.lock().kept_at.is_none_or(|at| at.elapsed().as_millis() as u64 > kept_for / 8);
-        let mut batch = Batch::with_capacity(6 + samples.len() * GROUPS as usize, 0);
+        let mut batch = Batch::default();
         batch.push(Group::NAMESPACE, &redis::cmd("TIME"));
         if let Some(agreement) = &agreement {
             meta::ask(&mut batch, &self.layout, agreement, kept_for)?;
@@ -233,7 +233,7 @@ impl Inner {
         if let Some(agreement) = &agreement {
             let written = meta::judge(&self.layout, agreement, [next(), next()]).map_err(meta::refusal)?;
             if reader.saw(written) {
-                loss::log(self.layout.namespace());
+                Missing::All.log(self.layout.namespace());
             }
         }
         if keeps {
