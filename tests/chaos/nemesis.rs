@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::common::{Mode as Weather, Proxy, RedisServer, Signal};
-use super::history::{Fault, FaultKind, Journal, Target, now};
+use super::history::{Fault, FaultKind, Journal, Target, WRITES_REFUSED, now};
 use super::schedule::{Deed, Due};
 use super::world::{Fleet, World};
 
@@ -233,7 +233,7 @@ impl Nemesis {
             }
             Deed::StoreRefuses { lasts } => {
                 let fault =
-                    self.begin(FaultKind::StoreBusy, one, false, |it| it.text = Some("writes refused".to_owned()));
+                    self.begin(FaultKind::StoreBusy, one, false, |it| it.text = Some(WRITES_REFUSED.to_owned()));
                 servers.iter().for_each(|server| drop(ask(server, &["ACL", "SETUSER", "default", "-set", "-sadd"])));
                 pause(*lasts).await;
                 servers.iter().for_each(|server| drop(ask(server, &["ACL", "SETUSER", "default", "+set", "+sadd"])));

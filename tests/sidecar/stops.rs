@@ -41,6 +41,16 @@ fn bodies(app: &App) -> Vec<String> {
     app.requests().into_iter().map(|request| String::from_utf8(request.body).unwrap()).collect()
 }
 
+/// Delivers these records to an application, with these settings.
+async fn delivering(app: &App, records: &[&str], settings: &[(&str, &str)]) -> (RedisServer, Setting, Beside) {
+    let (kafka, redis) = (Kafka::shared().await, RedisServer::start());
+    let setting = Setting::new(kafka, 1, &redis, app.url()).await;
+    kafka.produce(&setting.topic, records.iter().copied().map(order)).await;
+    let hapax = setting.start(settings);
+    hapax.ready().await;
+    (redis, setting, hapax)
+}
+
 /// Waits until the only partition is as wanted, and returns it.
 async fn until(hapax: &Beside, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     let mut last = json!(null);
@@ -64,12 +74,9 @@ async fn goes_on(hapax: &Beside, committed: i64) {
 
 #[tokio::test]
 async fn stopped_partition_tries_again_by_itself() {
-    let (kafka, redis, mended) = (Kafka::shared().await, RedisServer::start(), Arc::default());
+    let mended = Arc::default();
     let app = failing(&mended).await;
-    let setting = Setting::new(kafka, 1, &redis, app.url()).await;
-    kafka.produce(&setting.topic, [order("bad"), order("good")]).await;
-    let hapax = setting.start(&SOON);
-    hapax.ready().await;
+    let (_redis, _setting, hapax) = delivering(&app, &["bad", "good"], &SOON).await;
     let tries = |part: &Value| part["stopped"]["tries"].as_u64() >= Some(2) && part["stopped"]["trying"] == false;
     until(&hapax, "it stopped and tried twice", tries).await;
     assert!(bodies(&app).iter().all(|body| body == "bad"), "nothing overtakes it: {:?}", bodies(&app));
@@ -87,12 +94,8 @@ async fn stopped_partition_tries_again_by_itself() {
 
 #[tokio::test]
 async fn stop_shows_what_the_application_answered_last() {
-    let (kafka, redis) = (Kafka::shared().await, RedisServer::start());
     let app = failing(&Arc::default()).await;
-    let setting = Setting::new(kafka, 1, &redis, app.url()).await;
-    kafka.produce(&setting.topic, [order("bad")]).await;
-    let hapax = setting.start(&LATE);
-    hapax.ready().await;
+    let (_redis, setting, hapax) = delivering(&app, &["bad"], &LATE).await;
     let part = stopped_at(&hapax, 0).await;
     let shows = |place: &str, text: &str| {
         for said in ["500", "no such customer"] {
@@ -115,12 +118,9 @@ async fn stop_shows_what_the_application_answered_last() {
 
 #[tokio::test]
 async fn stopped_record_is_tried_at_once_when_asked() {
-    let (kafka, redis, mended) = (Kafka::shared().await, RedisServer::start(), Arc::default());
+    let mended = Arc::default();
     let app = failing(&mended).await;
-    let setting = Setting::new(kafka, 1, &redis, app.url()).await;
-    kafka.produce(&setting.topic, [order("bad"), order("good")]).await;
-    let running = setting.start(&LATE);
-    running.ready().await;
+    let (_redis, setting, running) = delivering(&app, &["bad", "good"], &LATE).await;
     stopped_at(&running, 0).await;
     let before = app.requests().len();
     let listen = running.address.to_string();
@@ -145,12 +145,8 @@ async fn stopped_record_is_tried_at_once_when_asked() {
 
 #[tokio::test]
 async fn skip_settles_exactly_the_named_record() {
-    let (kafka, redis) = (Kafka::shared().await, RedisServer::start());
     let app = failing(&Arc::default()).await;
-    let setting = Setting::new(kafka, 1, &redis, app.url()).await;
-    kafka.produce(&setting.topic, ["bad", "good", "bad too", "good too"].map(order)).await;
-    let running = setting.start(&LATE);
-    running.ready().await;
+    let (_redis, setting, running) = delivering(&app, &["bad", "good", "bad too", "good too"], &LATE).await;
     stopped_at(&running, 0).await;
     let before = app.requests().len();
     let listen = running.address.to_string();
@@ -180,7 +176,7 @@ async fn skip_settles_exactly_the_named_record() {
     assert_eq!(code, 0, "{out}{err}");
     goes_on(&running, 4).await;
     // The operator has decided about the message, not about one copy.
-    kafka.produce(&setting.topic, [order("bad")]).await;
+    Kafka::shared().await.produce(&setting.topic, [order("bad")]).await;
     goes_on(&running, 5).await;
     assert_eq!(bodies(&app)[before + 3..], ["good too"]);
     assert_eq!(running.metric("hapax_records_settled_total", "duplicate").await, 1);
@@ -192,18 +188,15 @@ async fn skip_settles_exactly_the_named_record() {
 
 #[tokio::test]
 async fn delivery_that_ended_with_410_goes_on_when_asked() {
-    let (kafka, redis, open) = (Kafka::shared().await, RedisServer::start(), Arc::<AtomicBool>::default());
+    let open = Arc::<AtomicBool>::default();
     let opened = Arc::clone(&open);
     let app = App::start(move |_| match opened.load(SeqCst) {
         true => Reply::status(204),
         false => Reply::answer(410, &[], "closed for good"),
     })
     .await;
-    let setting = Setting::new(kafka, 1, &redis, app.url()).await;
-    kafka.produce(&setting.topic, ["first", "second"].map(order)).await;
     // Should it be tried again by itself, then soon.
-    let running = setting.start(&SOON);
-    running.ready().await;
+    let (_redis, setting, running) = delivering(&app, &["first", "second"], &SOON).await;
     await_until("the status reports it", PATIENCE, async || {
         let status = running.get("/v1/status").await;
         status["severity"] == "error" && status["says"].as_str().unwrap().contains("asked for an end of delivery")

@@ -2,25 +2,14 @@
 
 use std::collections::HashMap;
 
-use crate::history::{FaultKind, What};
+use crate::history::What;
 
-use super::past::Past;
+use super::past::{BROKER_TROUBLE, FROZEN, Past};
 use super::verdict::Verdict;
 
 /// How late the answer may come to a commit that was sent before the partition was given up: hapax waits 3 s for its
 /// last commits.
 const LAST_ANSWER: u64 = 5_000_000;
-/// What keeps an answer or a report under way for longer.
-const DELAYS: &[FaultKind] = &[
-    FaultKind::WorkerFreeze,
-    FaultKind::WorkerStarve,
-    FaultKind::BrokerKill,
-    FaultKind::BrokerTerm,
-    FaultKind::BrokerFreeze,
-    FaultKind::BrokerCut,
-    FaultKind::BrokerHang,
-    FaultKind::BrokerSlow,
-];
 
 /// A commit that a worker reports as taken by the broker belongs to an assignment that the worker holds, or gave up at
 /// most 5 s before; longer only if a fault held up the answer.
@@ -47,7 +36,8 @@ pub fn judge(past: &Past) -> Verdict {
                     None => 0,
                 };
                 let late = report.at.saturating_sub(since) > LAST_ANSWER;
-                if since == 0 || (late && !past.faults.any_within(DELAYS, since, report.at)) {
+                let held_up = [FROZEN, BROKER_TROUBLE].iter().any(|it| past.faults.any_within(it, since, report.at));
+                if since == 0 || (late && !held_up) {
                     verdict.violate(report.at, || {
                         format!(
                             "{} reported a commit of {} up to {} at {}, although {}",

@@ -5,7 +5,7 @@
 
 use crate::history::{Fault, FaultKind, Outcome};
 
-use super::past::{NEVER, Past, Span, Try, span};
+use super::past::{FROZEN, NEVER, Past, Span, Try, span};
 
 /// What the claim of a started handler has left at least. hapax renews a claim that has less before it starts a handler,
 /// and a running one at a third of the lease.
@@ -103,8 +103,6 @@ pub fn find(past: &Past, first: &Try, again: &Try) -> Option<Excused> {
 
 /// What ends a process without any chance to act.
 const DEATHS: &[FaultKind] = &[FaultKind::WorkerKill, FaultKind::WorkerFailpoint];
-/// What keeps a process from running.
-const FROZEN: &[FaultKind] = &[FaultKind::WorkerFreeze, FaultKind::WorkerStarve];
 /// What keeps a process from the store.
 const STORE_AWAY: &[FaultKind] = &[
     FaultKind::StoreKill,
@@ -130,7 +128,7 @@ fn time_limit(past: &Past, first: &Try, again: &Try) -> bool {
     let limit = past.run.handler_limit_ms * 1_000;
     first.outcome == Some(Outcome::Dropped)
         && again.seen() >= first.ended
-        && first.ended.saturating_sub(began(past, first)) + SLACK >= limit
+        && first.ended.saturating_sub(first.called) + SLACK >= limit
 }
 
 /// The ID was recorded as done, and the window that it is remembered for had passed when the repeat began.
@@ -193,8 +191,8 @@ fn overrun<'a>(past: &'a Past, first: &Try, again: &Try, kinds: &'a [FaultKind])
     fault_within(past, kinds, first.life, spans)
 }
 
-/// The store's clock was moved ahead, or back and then ahead, by so much that the lease ended (for a handler that was running or being recorded)
-/// or the memory of the ID (for one that was recorded before).
+/// The store's clock was moved ahead, or back and then ahead, by so much that the lease ended (for a handler that was
+/// running or being recorded) or the memory of the ID (for one that was recorded before).
 fn clock_jumped<'a>(past: &'a Past, first: &Try, again: &Try) -> Option<&'a Fault> {
     past.faults.of(&[FaultKind::StoreClock]).find(|fault| {
         // A clock that was set back jumps ahead when it is set right.

@@ -1,8 +1,8 @@
 //! I9: after the faults the lag returns to zero, nothing stands still, nothing grows, nothing is left behind.
 
-use crate::history::{FaultKind, What};
+use crate::history::{Fault, FaultKind, WRITES_REFUSED, What};
 
-use super::past::{Alive, Part, Past, Span, span};
+use super::past::{Alive, BROKER_TROUBLE, Part, Past, Span, span};
 use super::verdict::Verdict;
 
 /// Judges, in this order:
@@ -146,24 +146,16 @@ fn judge_exits(past: &Past, verdict: &mut Verdict) {
 /// * With 1, as a static member after trouble with a broker. librdkafka sends a commit again that was under way, after it
 ///   has joined as a new member. The broker takes the two for two consumers, and fences the member.
 fn may_end(past: &Past, life: &Alive, exited: u64) -> bool {
-    let during = |kinds: &[FaultKind], begin: u64| past.faults.of(kinds).any(|it| span(it).overlaps(begin, exited));
     let started = life.started.unwrap_or(0);
+    // Other faults of its kind refuse no command.
+    let refuses = |it: &Fault| it.text.as_deref() == Some(WRITES_REFUSED) && span(it).overlaps(started, exited);
+    let is_static = || past.run.mode.split(',').any(|it| it == "static");
     match life.code {
-        Some(64) => life.ready.is_none() && during(&[FaultKind::StoreBusy], started),
-        Some(1) => past.run.mode.split(',').any(|it| it == "static") && during(BROKER_TROUBLE, started),
+        Some(64) => life.ready.is_none() && past.faults.of(&[FaultKind::StoreBusy]).any(refuses),
+        Some(1) => is_static() && past.faults.any_within(BROKER_TROUBLE, started, exited),
         _ => false,
     }
 }
-
-/// What breaks a connection to a broker, or the broker.
-const BROKER_TROUBLE: &[FaultKind] = &[
-    FaultKind::BrokerKill,
-    FaultKind::BrokerTerm,
-    FaultKind::BrokerFreeze,
-    FaultKind::BrokerCut,
-    FaultKind::BrokerHang,
-    FaultKind::BrokerSlow,
-];
 
 /// The times at which a partition lagged, and its committed offset stayed where it was.
 pub fn stalls(part: &Part) -> Vec<Span> {

@@ -34,6 +34,9 @@ pub struct Fault {
     pub text: Option<String>,
 }
 
+/// The text of a fault that makes the store refuse commands that hapax needs.
+pub const WRITES_REFUSED: &str = "writes refused";
+
 /// What a fault is aimed at.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

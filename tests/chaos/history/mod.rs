@@ -15,7 +15,7 @@ mod run;
 
 pub use clock::now;
 pub use entry::{Entry, Event};
-pub use fault::{Fault, FaultKind, Target};
+pub use fault::{Fault, FaultKind, Target, WRITES_REFUSED};
 pub use handler::{Attempt, Ended, Outcome};
 pub use journal::Journal;
 pub use kafka::{Committed, Copy, Nature, Produced, Unacknowledged};

@@ -2,7 +2,7 @@
 
 use super::story::{RETRIES, Story};
 use crate::checker::Excuse;
-use crate::history::{Event, FaultKind, Nature, Order, Outcome, Target, What};
+use crate::history::{Event, FaultKind, Nature, Order, Outcome, Target, WRITES_REFUSED, What};
 
 /// The single excuse of a run.
 #[track_caller]
@@ -142,7 +142,8 @@ fn repeat_after_store_clock_was_set_right_is_excused() {
 #[test]
 fn refused_start_at_a_store_that_refuses_passes() {
     let mut story = Story::healthy();
-    let fault = story.fault(FaultKind::StoreBusy, Target::Store("all".to_owned()), 8_500, 9_500);
+    let mut fault = story.fault(FaultKind::StoreBusy, Target::Store("all".to_owned()), 8_500, 9_500);
+    fault.text = Some(WRITES_REFUSED.to_owned());
     story.tell(8_500, fault);
     story.exit(9_000, "w0", Some(64), None);
     story.passes();

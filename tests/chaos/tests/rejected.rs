@@ -384,6 +384,16 @@ fn refused_start_is_found_without_a_store_that_refuses() {
 }
 
 #[test]
+fn refused_start_is_found_at_a_store_that_is_merely_busy() {
+    let mut story = Story::healthy();
+    let mut fault = story.fault(FaultKind::StoreBusy, Target::Store("redis".to_owned()), 8_500, 9_500);
+    fault.text = Some("SCRIPT FLUSH".to_owned());
+    story.tell(8_500, fault);
+    story.exit(9_000, "w0", Some(64), None);
+    story.violates("I9", "exited with code 64");
+}
+
+#[test]
 fn fenced_member_is_found_without_trouble_at_a_broker() {
     let mut story = Story::healthy();
     story.run.mode = "library,static".to_owned();

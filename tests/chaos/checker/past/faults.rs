@@ -21,6 +21,18 @@ impl Span {
     }
 }
 
+/// What breaks a broker, or a connection to it.
+pub const BROKER_TROUBLE: &[FaultKind] = &[
+    FaultKind::BrokerKill,
+    FaultKind::BrokerTerm,
+    FaultKind::BrokerFreeze,
+    FaultKind::BrokerCut,
+    FaultKind::BrokerHang,
+    FaultKind::BrokerSlow,
+];
+/// What keeps a process from running.
+pub const FROZEN: &[FaultKind] = &[FaultKind::WorkerFreeze, FaultKind::WorkerStarve];
+
 /// The faults of a run, in order of their beginnings.
 #[derive(Debug, Default)]
 pub struct Faults(Vec<Fault>);

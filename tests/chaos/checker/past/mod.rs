@@ -10,7 +10,7 @@ use std::path::Path;
 use crate::history::{Counts, Nature, Order, Outcome, Role, Run, What};
 
 use build::Builder;
-pub use faults::{Faults, Span, span};
+pub use faults::{BROKER_TROUBLE, FROZEN, Faults, Span, span};
 pub use names::Names;
 
 /// No time: the event did not happen, or was not seen.
