@@ -42,6 +42,8 @@ impl Telling {
             "assigned" => What::Assigned,
             "revoked" if fields["drained"] == Value::Bool(true) => What::Drained,
             "revoked" => What::CutOff,
+            // The first of a partition and its burst, and the others.
+            _ if message.starts_with("taking over records of a partition") => What::Suspect,
             _ if message.starts_with("took over a record") => What::Suspect,
             _ if message.starts_with("a repeated effect") => What::CompletedOverrun,
             _ if message.starts_with("possibly a repeated effect") => What::CompletedPossibleOverrun,
