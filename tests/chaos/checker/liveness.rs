@@ -5,6 +5,11 @@ use crate::history::{Fault, FaultKind, WRITES_REFUSED, What};
 use super::past::{Alive, BROKER_TROUBLE, Part, Past, Span, span};
 use super::verdict::Verdict;
 
+/// The signal by which a process is asked to end.
+const SIGTERM: i32 = 15;
+/// How long a process may take until it waits for that signal, in microseconds.
+const BEGINS: u64 = 1_000_000;
+
 /// Judges, in this order:
 ///
 /// * Every partition has no lag at its last sample, and reached that within the limit after the heal.
@@ -118,14 +123,14 @@ fn judge_exits(past: &Past, verdict: &mut Verdict) {
         let Some(exited) = life.exited else { continue };
         let killed = [FaultKind::WorkerKill, FaultKind::WorkerFailpoint];
         let killed = past.faults.hitting(&killed, &life.worker, life.incarnation).any(|f| f.begin <= exited);
-        if killed || may_end(past, life, exited) {
-            continue;
-        }
         let asked = past
             .faults
             .hitting(&[FaultKind::WorkerTerm, FaultKind::Rebalance], &life.worker, life.incarnation)
             .any(|fault| fault.begin <= exited)
             || past.ended_at.is_some_and(|end| exited >= end);
+        if killed || may_end(past, life, exited, asked) {
+            continue;
+        }
         if !asked || life.code != Some(0) {
             verdict.violate(exited, || {
                 let how = match (life.code, life.signal) {
@@ -145,12 +150,15 @@ fn judge_exits(past: &Past, verdict: &mut Verdict) {
 /// * With 64 at its start, while the store refuses a command that it needs. (A library worker tries again instead.)
 /// * With 1, as a static member after trouble with a broker. librdkafka sends a commit again that was under way, after it
 ///   has joined as a new member. The broker takes the two for two consumers, and fences the member.
-fn may_end(past: &Past, life: &Alive, exited: u64) -> bool {
+/// * By the signal that asked it to end, within its first second: it had not begun to wait for the signal.
+fn may_end(past: &Past, life: &Alive, exited: u64, asked: bool) -> bool {
     let started = life.started.unwrap_or(0);
     // Other faults of its kind refuse no command.
     let refuses = |it: &Fault| it.text.as_deref() == Some(WRITES_REFUSED) && span(it).overlaps(started, exited);
     let is_static = || past.run.mode.split(',').any(|it| it == "static");
+    let begins = || life.ready.is_none() && exited <= started + BEGINS;
     match life.code {
+        None => life.signal == Some(SIGTERM) && asked && begins(),
         Some(64) => life.ready.is_none() && past.faults.of(&[FaultKind::StoreBusy]).any(refuses),
         Some(1) => is_static() && past.faults.any_within(BROKER_TROUBLE, started, exited),
         _ => false,

@@ -367,3 +367,15 @@ fn orderly_end_of_a_worker_passes() {
     story.term(5_000, "w0", 5_500);
     story.passes();
 }
+
+/// A process that is asked to end right after its start has no handler of that signal yet, and nothing to give back.
+#[test]
+fn sigterm_within_the_first_second_may_end_a_process() {
+    let mut story = Story::healthy();
+    story.kill(8_000, "w0");
+    let fault = story.fault(FaultKind::WorkerTerm, story.on("w0"), 8_310, 8_400);
+    story.tell(8_310, fault);
+    story.exit(8_330, "w0", None, Some(15));
+    story.reborn(8_400, "w0");
+    story.passes();
+}

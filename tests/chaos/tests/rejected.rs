@@ -541,3 +541,14 @@ fn times_are_since_the_faults_began() {
     let past = Story::healthy().past();
     assert_eq!(past.clock(micros(HEALED)), "30.000 s");
 }
+
+#[test]
+fn sigterm_that_ends_a_process_later_is_a_violation() {
+    let mut story = Story::healthy();
+    story.kill(8_000, "w0");
+    let fault = story.fault(FaultKind::WorkerTerm, story.on("w0"), 9_400, 9_500);
+    story.tell(9_400, fault);
+    story.exit(9_410, "w0", None, Some(15));
+    story.reborn(9_500, "w0");
+    story.violates("I9", "w0#1 exited by signal 15");
+}
