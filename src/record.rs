@@ -109,13 +109,14 @@ struct Inner {
     key: Option<Bytes>,
     payload: Option<Bytes>,
     headers: Vec<Header>,
+    size: usize,
 }
 
 impl Record {
     /// Starts a record at a position; see [`RecordBuilder`].
     pub fn builder(partition: TopicPartition, offset: Offset) -> RecordBuilder {
         RecordBuilder {
-            inner: Inner { partition, offset, timestamp: None, key: None, payload: None, headers: Vec::new() },
+            inner: Inner { partition, offset, timestamp: None, key: None, payload: None, headers: Vec::new(), size: 0 },
         }
     }
 
@@ -166,10 +167,7 @@ impl Record {
 
     /// The bytes the record holds in memory: key, payload and header values. The bound on bytes in flight counts these.
     pub fn size(&self) -> usize {
-        let held = |part: &Option<Bytes>| part.as_ref().map_or(0, Bytes::len);
-        held(&self.inner.key)
-            + held(&self.inner.payload)
-            + self.inner.headers.iter().map(|h| h.name.len() + held(&h.value)).sum::<usize>()
+        self.inner.size
     }
 }
 
@@ -223,7 +221,10 @@ impl RecordBuilder {
     }
 
     /// Finishes the record.
-    pub fn build(self) -> Record {
+    pub fn build(mut self) -> Record {
+        let held = |part: &Option<Bytes>| part.as_ref().map_or(0, Bytes::len);
+        let headers = self.inner.headers.iter().map(|header| header.name.len() + held(&header.value));
+        self.inner.size = held(&self.inner.key) + held(&self.inner.payload) + headers.sum::<usize>();
         Record { inner: Arc::new(self.inner) }
     }
 }

@@ -2,23 +2,21 @@
 //! at its first poll needs none (`inline`).
 
 use std::any::Any;
-use std::collections::HashMap;
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout};
-use tokio_util::sync::{CancellationToken, ReusableBoxFuture};
+use tokio_util::sync::ReusableBoxFuture;
 
 use super::handler::{Attempt, BatchHandler, Failure, Handler};
 use super::inline::Pace;
+use super::lost_leases::LostLeases;
 use crate::engine::{HandlerFailure, Start, WorkId};
 use crate::failpoint::{self, Point};
-use crate::id::Fingerprint;
 use crate::observe::FailureKind;
 use crate::record::{Origin, Record};
 use crate::telemetry::Limiter;
@@ -87,20 +85,28 @@ pub(super) struct Calls<C> {
     handler: Arc<C>,
     limit: Duration,
     tasks: JoinSet<Ended>,
-    leases: HashMap<WorkId, CancellationToken>,
+    leases: LostLeases,
     log: Arc<Limiter>,
     pace: Pace,
     /// The memory of a call that ended at its first poll, for the next one.
     spare: Option<ReusableBoxFuture<'static, Caught>>,
 }
 
-/// The end of a call with one record: a panic, the time limit, or the handler's answer.
-type Caught = Result<Result<Result<(), Failure>, Elapsed>, Box<dyn Any + Send>>;
+/// The end of a call with one record: a panic, or the handler's answer.
+type Caught = Result<Result<(), Failure>, Box<dyn Any + Send>>;
 
 impl<C: Call> Calls<C> {
     pub(super) fn new(handler: C, limit: Duration) -> Self {
         let (handler, log) = (Arc::new(handler), Arc::new(Limiter::new(LOG_INTERVAL)));
-        Self { handler, limit, tasks: JoinSet::new(), leases: HashMap::new(), log, pace: Pace::default(), spare: None }
+        Self {
+            handler,
+            limit,
+            tasks: JoinSet::new(),
+            leases: LostLeases::default(),
+            log,
+            pace: Pace::default(),
+            spare: None,
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -130,16 +136,19 @@ impl<C: Call> Calls<C> {
             Ended::Many(answers) => answers.as_slice(),
         };
         for (work, _) in answers {
-            self.leases.remove(work);
+            self.leases.end(*work);
         }
         ended
     }
 
     /// Tells the handler of a record that its lease could not be renewed in time.
     pub(super) fn lease_lost(&self, work: WorkId) {
-        if let Some(lease_lost) = self.leases.get(&work) {
-            lease_lost.cancel();
-        }
+        self.leases.lose(work);
+    }
+
+    /// Forgets tokens of attempts that have ended, if there are more than so many.
+    pub(super) fn forget_ended(&self, bound: usize, runs: impl Fn(WorkId) -> bool) {
+        self.leases.retain(bound, runs);
     }
 
     /// Ends all calls, wherever they are.
@@ -147,26 +156,19 @@ impl<C: Call> Calls<C> {
         self.tasks.shutdown().await;
     }
 
-    fn attempt(&mut self, work: WorkId, number: u32, fingerprint: Option<Fingerprint>) -> Attempt {
-        let attempt = Attempt::new(number, fingerprint);
-        self.leases.insert(work, attempt.lease_lost.clone());
-        attempt
-    }
-
     /// Calls the handler with one record; the answer where it has one at once.
     ///
     /// A handler that ends at its first poll needs no task, which costs more than such a handler. One that takes long
     /// to come to its first await would hold up everybody: see [`Pace`].
     pub(super) fn start(&mut self, Start { work, record, attempt: number, fingerprint }: Start) -> Option<Answer> {
-        let attempt = Attempt::new(number, fingerprint);
-        let lease_lost = attempt.lease_lost.clone();
+        let attempt = Attempt::of(work, number, fingerprint, self.leases.clone());
         let (handler, limit, log, origin) =
             (Arc::clone(&self.handler), self.limit, Arc::clone(&self.log), record.origin());
         // All that is the user's runs inside, the drop of a handler that took too long included: a task that panicked
         // could not tell which record it was, and its partition would stand still without a word.
         let call = async move {
             failpoint::pass(Point::BeforeHandler);
-            let answer = timeout(limit, handler.call_one(record, attempt)).await;
+            let answer = handler.call_one(record, attempt).await;
             failpoint::pass(Point::AfterHandler);
             answer
         };
@@ -180,8 +182,7 @@ impl<C: Call> Calls<C> {
         };
         let read = move |answer: Caught| {
             let answer = match answer {
-                Ok(Ok(answer)) => answer,
-                Ok(Err(_elapsed)) => Err(timed_out(limit)),
+                Ok(answer) => answer,
                 Err(_panic) => Err(panicked()),
             };
             (work, answer.map_err(|failure| tell(&log, &origin, number, failure)))
@@ -192,11 +193,17 @@ impl<C: Call> Calls<C> {
             self.pace.took(begun.elapsed());
             if let Some(answer) = answer {
                 self.spare = Some(call);
+                self.leases.end(work);
                 return Some(read(answer));
             }
         }
-        self.leases.insert(work, lease_lost);
-        self.tasks.spawn(async move { Ended::One(read(call.await)) });
+        self.tasks.spawn(async move {
+            let answer = timeout(limit, &mut call).await.unwrap_or_else(|_elapsed| {
+                // The drop of what took too long is the user's, too.
+                catch_unwind(AssertUnwindSafe(|| drop(call))).map(|()| Err(timed_out(limit)))
+            });
+            Ended::One(read(answer))
+        });
         None
     }
 
@@ -206,7 +213,7 @@ impl<C: Call> Calls<C> {
         let mut records = Vec::with_capacity(starts.len());
         for Start { work, record, attempt: number, fingerprint } in starts {
             who.push((work, record.origin(), number));
-            records.push((record, self.attempt(work, number, fingerprint)));
+            records.push((record, Attempt::of(work, number, fingerprint, self.leases.clone())));
         }
         let (handler, limit, log) = (Arc::clone(&self.handler), self.limit, Arc::clone(&self.log));
         self.tasks.spawn(async move {

@@ -10,11 +10,13 @@ use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
 use crate::dedup::DedupError;
-use crate::engine::HandlerFailure;
+use crate::engine::{HandlerFailure, WorkId};
 use crate::error::causes;
 use crate::id::Fingerprint;
 use crate::observe::FailureKind;
 use crate::record::Record;
+
+use super::lost_leases::LostLeases;
 
 /// What is known of an attempt beside its record.
 #[derive(Clone, Debug)]
@@ -22,19 +24,29 @@ use crate::record::Record;
 pub struct Attempt {
     /// Which attempt this is, from 1, as far as known across crashes and processes.
     pub number: u32,
-    /// Fires when the lease could not be renewed in time: another worker may take the record over. A handler that can
-    /// still avoid its effect should then end with a failure; one that cannot should go on, its effect is recorded.
-    pub lease_lost: CancellationToken,
     /// The fingerprint of the record's ID: the same for all attempts, redeliveries and copies of a message, so a key
     /// under which the effect can be made idempotent. A dead letter that was replayed has another one. `None` where the
     /// record is handled without an ID, by policy.
     pub fingerprint: Option<Fingerprint>,
+    work: WorkId,
+    leases: LostLeases,
 }
 
 impl Attempt {
-    /// An attempt as the consumer makes them; for whoever calls a handler without one, as a test of it does.
+    /// An attempt as the consumer makes them, for callers of a handler without a consumer, such as its tests.
     pub fn new(number: u32, fingerprint: Option<Fingerprint>) -> Self {
-        Self { number, lease_lost: CancellationToken::new(), fingerprint }
+        Self::of(WorkId(0), number, fingerprint, LostLeases::default())
+    }
+
+    pub(super) fn of(work: WorkId, number: u32, fingerprint: Option<Fingerprint>, leases: LostLeases) -> Self {
+        Self { number, fingerprint, work, leases }
+    }
+
+    /// A token that fires when the lease could not be renewed in time: another worker may take the record over. A handler
+    /// that can still avoid its effect should then end with a failure; one that cannot should go on, its effect is
+    /// recorded.
+    pub fn lease_lost(&self) -> CancellationToken {
+        self.leases.token(self.work)
     }
 }
 

@@ -28,6 +28,7 @@ mod driver;
 mod fates;
 mod handler;
 mod inline;
+mod lost_leases;
 mod pace;
 mod retry;
 mod shutdown;

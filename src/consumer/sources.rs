@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::id::{Identity, is_event, leaves_source_out};
+use crate::id::{Identity, Scope, is_event, leaves_source_out};
 use crate::record::Record;
 
 /// What is known of the events of each topic.
@@ -24,6 +24,10 @@ enum Seen {
 impl SourceCheck {
     /// Whether this record is the first of its topic whose identity is the ID of a CloudEvent without its source.
     pub(super) fn finds(&mut self, record: &Record, identity: &Identity) -> bool {
+        if matches!(identity.scope, Scope::Header(_)) {
+            // An event's source, or what the rule takes for it.
+            return false;
+        }
         let topic = record.partition().topic_arc();
         let events = match self.topics.get(topic) {
             Some(Seen::Found) => return false,

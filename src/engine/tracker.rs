@@ -38,15 +38,23 @@ impl Tracker {
 
     /// Marks a delivered offset as settled; says whether that was news.
     pub(super) fn settle(&mut self, offset: Offset) -> bool {
-        let Ok(index) = self.slots.binary_search_by_key(&offset, |(offset, _)| *offset) else {
-            return false;
-        };
+        let Some(index) = self.find(offset) else { return false };
         let Some((_, settled)) = self.slots.get_mut(index) else { return false };
         let news = !std::mem::replace(settled, true);
         while self.slots.front().is_some_and(|(_, settled)| *settled) {
             self.slots.pop_front();
         }
         news
+    }
+
+    fn find(&self, offset: Offset) -> Option<usize> {
+        // Mostly there are no gaps.
+        let first = self.slots.front()?.0;
+        let guess = usize::try_from(offset.checked_sub(first)?).ok()?;
+        match self.slots.get(guess) {
+            Some((found, _)) if *found == offset => Some(guess),
+            _ => self.slots.binary_search_by_key(&offset, |(offset, _)| *offset).ok(),
+        }
     }
 
     /// How many delivered offsets are remembered: those from the watermark on.

@@ -93,7 +93,7 @@ impl Handler for Hand {
         match hold {
             Some(Hold::BeforeEffect) => std::future::pending().await,
             Some(Hold::UntilLeaseLost) => {
-                attempt.lease_lost.cancelled().await;
+                attempt.lease_lost().cancelled().await;
                 write(Kind::Heeded);
                 return Err(Failure::retryable("the lease is lost"));
             }
