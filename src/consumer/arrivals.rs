@@ -16,11 +16,21 @@ use super::calls::Call;
 use super::driver::Driver;
 use super::retry;
 
+/// How many records are taken in at once. The memory of many more would be given back to the system each time.
+const CHUNK: usize = 256;
+
 impl<C: Call> Driver<C> {
     pub(super) fn records(&mut self, batch: Batch) {
         let (now, wall) = (self.now(), retry::wall_clock());
-        let arrivals = batch.records.into_iter().map(|record| self.arrive(record, now, wall)).collect();
-        self.step(Event::Records { assignment: batch.assignment, arrivals });
+        let Batch { assignment, records } = batch;
+        let mut records = records.into_iter().map(|record| self.arrive(record, now, wall)).peekable();
+        let mut events = Vec::new();
+        while records.peek().is_some() {
+            let (assignment, arrivals) = (assignment.clone(), records.by_ref().take(CHUNK).collect());
+            events.push(Event::Records { assignment, arrivals });
+        }
+        drop(records);
+        self.turn(events);
     }
 
     /// Finds out all that is known of a record beside what it holds. Times of the wall clock are turned into the engine's
@@ -55,13 +65,8 @@ impl<C: Call> Driver<C> {
         match self.parts.identifier.identify(original) {
             Identification::Id { fingerprint, identity } => {
                 self.check_source(original, &identity);
-                match &self.parts.cache {
-                    Some(cache) if cache.contains(&fingerprint) => Identified::Cached(fingerprint),
-                    _ => {
-                        let details = || Arc::new(MessageDetails::of_record(&identity, record));
-                        Identified::Id { fingerprint, message: self.keeps_details.then(details) }
-                    }
-                }
+                let details = || Arc::new(MessageDetails::of_record(&identity, record));
+                Identified::Id { fingerprint, message: self.keeps_details.then(details) }
             }
             Identification::Process => Identified::Process,
             Identification::Stop(problem) => Identified::Stop(no_id(problem)),

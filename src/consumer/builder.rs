@@ -12,7 +12,7 @@ use crate::error::{BuildError, Problem};
 use crate::id::{Extract, IdKey, IdPolicy, Identifier, Namespace};
 use crate::kafka::{GroupProtocol, KafkaSettings, OffsetLost, StartAt};
 use crate::observe::Observer;
-use crate::store::{Agreement, Cached, DoneCache, Store};
+use crate::store::{Agreement, Store};
 use crate::telemetry::Telemetry;
 
 /// How many records a batch holds at most.
@@ -41,8 +41,6 @@ pub struct ConsumerBuilder {
     pub(super) id_policy: Option<IdPolicy>,
     pub(super) topics: OtherTopics,
     pub(super) age: Age,
-    cache_entries: u64,
-    cache_lifetime: Duration,
     observer: Option<Arc<dyn Observer>>,
     control: Control,
     pub(super) engine: EngineConfig,
@@ -63,8 +61,6 @@ impl Default for ConsumerBuilder {
             id_policy: None,
             topics: OtherTopics::default(),
             age: Age::default(),
-            cache_entries: 100_000,
-            cache_lifetime: Duration::from_secs(600),
             observer: None,
             control: Control::new(),
             engine: EngineConfig::default(),
@@ -212,11 +208,12 @@ impl ConsumerBuilder {
     }
 
     /// How many done IDs the local cache holds, and for how long; default 100,000 and 10 min, for duplicates mostly
-    /// follow soon. It saves the round trip of a duplicate and costs about 150 bytes per ID. The lifetime also bounds
-    /// how long a `forget` elsewhere goes unseen. Zero entries: no cache; nor is there one for a store that [keeps
+    /// follow soon. It saves the round trip of a duplicate and costs up to 150 bytes per ID. The lifetime also bounds
+    /// for how long the consumer remembers an ID that was forgotten elsewhere; see
+    /// [`Control::forget`](super::Control::forget). Zero entries: no cache; nor is there one for a store that [keeps
     /// details](Store::keeps_details), which is asked every time.
-    pub fn cache(mut self, entries: u64, lifetime: Duration) -> Self {
-        (self.cache_entries, self.cache_lifetime) = (entries, lifetime);
+    pub fn cache(mut self, entries: usize, lifetime: Duration) -> Self {
+        (self.engine.cache_entries, self.engine.cache_lifetime) = (entries, lifetime);
         self
     }
 
@@ -296,13 +293,10 @@ impl ConsumerBuilder {
             identifier = identifier.extractor(extractor);
         }
         let agreement = Agreement::of(&*store, identifier.rule(), &self.id_key);
-        // A cached fact would hide a conflict from a store that can tell one.
-        let cache = (self.cache_entries > 0 && !store.keeps_details())
-            .then(|| DoneCache::new(self.cache_entries, self.cache_lifetime, self.engine.terms.window));
-        let store = match &cache {
-            Some(cache) => Arc::new(Cached::new(store, cache.clone())),
-            None => store,
-        };
+        if store.keeps_details() {
+            // A cached fact would hide a conflict from a store that can report one.
+            self.engine.cache_entries = 0;
+        }
         Ok(Consumer {
             kafka: self.kafka,
             topics: self.topics,
@@ -311,7 +305,6 @@ impl ConsumerBuilder {
             identifier,
             agreement,
             store,
-            cache,
             observer: self.observer.unwrap_or_else(|| Arc::new(Telemetry::new())),
             control: self.control,
             engine: self.engine,

@@ -19,7 +19,7 @@ use crate::error::RunError;
 use crate::id::Identifier;
 use crate::kafka::{KafkaSettings, Publisher, Source, SourceEvents};
 use crate::observe::Observer;
-use crate::store::{Agreement, DoneCache, Store};
+use crate::store::{Agreement, Store};
 
 /// A consumer that handles each message once: built, not yet started.
 #[derive(Debug)]
@@ -32,7 +32,6 @@ pub struct Consumer {
     pub(super) identifier: Identifier,
     pub(super) agreement: Agreement,
     pub(super) store: Arc<dyn Store>,
-    pub(super) cache: Option<DoneCache>,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) control: Control,
     pub(super) engine: EngineConfig,
@@ -187,7 +186,6 @@ impl Consumer {
             observer: self.observer,
             identifier: self.identifier,
             store: self.store,
-            cache: self.cache,
             topics: self.topics,
             publisher,
             kafka,

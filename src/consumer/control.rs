@@ -6,10 +6,11 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::engine::{PartitionState, SkipRefused, Skippable};
+use crate::id::Fingerprint;
 use crate::kafka::KafkaWatch;
 use crate::observe::{KafkaClients, Outcome};
 use crate::record::{Offset, TopicPartition};
-use crate::store::Store;
+use crate::store::{Answers, Store};
 
 /// How many questions may wait for the consumer at once; whoever asks more waits.
 const QUESTIONS: usize = 8;
@@ -25,6 +26,8 @@ pub(super) enum Question {
     Skippable(TopicPartition, Offset, oneshot::Sender<Result<Skippable, SkipRefused>>),
     /// To skip a record.
     Skip(TopicPartition, Offset, SkipAnswer),
+    /// To forget these IDs, which the store has forgotten.
+    Forgot(Vec<Fingerprint>, oneshot::Sender<()>),
 }
 
 /// Where the answer to a skip goes: what became of the record.
@@ -68,7 +71,7 @@ pub struct Control {
 struct Shared {
     /// Why it is paused; `None` where it is not.
     reason: watch::Sender<Option<Arc<str>>>,
-    /// Where the running consumer takes questions, and the store as it sees it.
+    /// Where the running consumer takes questions, and its store.
     running: watch::Sender<Option<Running>>,
     /// Why the start has not succeeded yet.
     start_waits: Mutex<Option<String>>,
@@ -169,8 +172,24 @@ impl Control {
         answer.await.ok()
     }
 
-    /// The store as the consumer sees it, its local cache in front; `None` before it has started and after it has ended.
-    /// Whoever forgets an ID does it here, or the cache of this process remembers it.
+    /// Makes the store forget IDs, then the consumer itself: their messages are handled again when they come again. Other
+    /// consumers of the namespace may remember them for as long as their local caches do
+    /// ([`ConsumerBuilder::cache`](super::ConsumerBuilder::cache)). One answer for each ID: whether it was known. `None` before
+    /// the consumer has started and after it has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// The store may have forgotten the IDs already, while the consumer remembers them: ask again.
+    pub async fn forget(&self, ids: Vec<Fingerprint>) -> Option<Answers<bool>> {
+        let store = self.store()?;
+        let answers = store.forget(ids.clone()).await;
+        // Whatever the store answered: not to know is always right.
+        self.ask(|answer| Question::Forgot(ids, answer)).await;
+        Some(answers)
+    }
+
+    /// The store of the consumer; `None` before it has started and after it has ended. To forget IDs, call
+    /// [`forget`](Self::forget), for the consumer remembers done IDs itself.
     pub fn store(&self) -> Option<Arc<dyn Store>> {
         self.shared.running.borrow().as_ref().map(|running| Arc::clone(&running.store))
     }

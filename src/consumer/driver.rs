@@ -3,14 +3,14 @@
 //! It decides nothing. Handlers run as tasks of their own, round trips to the store overlap each other, and the source
 //! has its own thread; this task only passes on.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::dedup::{Answered, Batches};
 use crate::engine::{
@@ -22,7 +22,7 @@ use crate::id::Identifier;
 use crate::kafka::{Batch, KafkaWatch, Publisher, Source, SourceError, SourceEvent, SourceEvents};
 use crate::observe::{KafkaClients, Observer, Outcome, StopCause};
 use crate::record::{Origin, Record};
-use crate::store::{ClaimOutcome, Completion, CompletionOutcome, DoneCache, Store, StoreHealth, Token};
+use crate::store::{ClaimOutcome, Completion, CompletionOutcome, Store, StoreHealth, Token};
 use crate::telemetry::Limiter;
 
 use super::age::Age;
@@ -57,7 +57,6 @@ pub(super) struct Parts {
     pub(super) observer: Arc<dyn Observer>,
     pub(super) identifier: Identifier,
     pub(super) store: Arc<dyn Store>,
-    pub(super) cache: Option<DoneCache>,
     pub(super) topics: OtherTopics,
     /// There is one where there are topics to write to.
     pub(super) publisher: Option<Publisher>,
@@ -103,8 +102,10 @@ pub(super) struct Driver<C> {
     turned_at: Duration,
     /// Records for which there is no room yet; none are taken from the source meanwhile.
     held_back: Option<Batch>,
-    /// Records whose handler ended where it was started.
-    done: VecDeque<Answer>,
+    /// Records whose handler ended.
+    done: Vec<Answer>,
+    /// The memory of the ones before.
+    spare: Vec<Answer>,
     actions: Vec<Action>,
     /// What the source is still to be told, in order.
     for_source: Vec<Action>,
@@ -134,7 +135,8 @@ impl<C: Call> Driver<C> {
             look_at: Duration::ZERO,
             turned_at: Duration::ZERO,
             held_back: None,
-            done: VecDeque::new(),
+            done: Vec::new(),
+            spare: Vec::new(),
             actions: Vec::new(),
             for_source: Vec::new(),
             finished: false,
@@ -204,15 +206,7 @@ impl<C: Call> Driver<C> {
                 }
                 asked = attached.next() => self.asked(asked),
                 answered = self.batches.next() => self.answered(answered),
-                Some(ended) = self.calls.next(), if !self.calls.is_empty() => {
-                    self.call_ended(ended);
-                    for _ in 0..MAX_TURN {
-                        match self.calls.try_next() {
-                            Some(ended) => self.call_ended(ended),
-                            None => break,
-                        }
-                    }
-                }
+                Some(ended) = self.calls.next(), if !self.calls.is_empty() => self.calls_ended(ended),
                 Some(copied) = self.copies.join_next(), if !self.copies.is_empty() => self.copied(copied),
                 Some(looked_up) = self.doubts.join_next(), if !self.doubts.is_empty() => self.doubt_looked_up(looked_up),
                 Some(batch) = events.records.recv(), if self.held_back.is_none() => self.held_back = Some(batch),
@@ -223,20 +217,11 @@ impl<C: Call> Driver<C> {
         drop(attached);
         self.flush().await;
         self.calls.shut_down().await;
+        self.give_back().await;
         self.end_doubts().await;
-        let Self { mut batches, source, parts, .. } = self;
-        // What was given back with the last step is still to be sent.
-        let giving_back = async {
-            while !batches.releases.is_idle() {
-                batches.next().await;
-            }
-        };
-        let closing = async {
-            let (closed, _) = tokio::join!(source.close(parts.drain_limit), timeout(MOMENT, giving_back));
-            closed
-        };
+        let Self { source, parts, .. } = self;
         let closed = tokio::select! {
-            closed = closing => closed,
+            closed = source.close(parts.drain_limit) => closed,
             () = async {
                 if !hurried {
                     at_once.await;
@@ -248,6 +233,20 @@ impl<C: Call> Driver<C> {
             tracing::warn!("the source did not end in time; the group notices by the session timeout");
         }
         failure.map_or(Ok(()), Err)
+    }
+
+    /// Waits a moment for the answers to what was given back with the last turn: an answer may tell of a repeat.
+    async fn give_back(&mut self) {
+        let over = Instant::now() + MOMENT;
+        while !self.batches.releases.is_idle()
+            && let Ok(answered) = timeout_at(over, self.batches.next()).await
+        {
+            self.answered(answered);
+        }
+        let now = self.now();
+        for record in self.parts.engine.unanswered_doubts(now) {
+            self.parts.observer.on_possible_repeat(&record, None);
+        }
     }
 
     pub(super) fn now(&self) -> Duration {
@@ -269,6 +268,8 @@ impl<C: Call> Driver<C> {
 
     fn look_around(&mut self, now: Duration) {
         self.look_at = now + LOOK_INTERVAL;
+        let engine = &self.parts.engine;
+        self.calls.forget_ended(64 + 2 * engine.exposed(), |work| engine.knows(work));
         let clients = self.parts.kafka.look();
         if self.clients.as_ref() != Some(&clients) {
             self.parts.observer.on_kafka_health(&clients);
@@ -286,9 +287,14 @@ impl<C: Call> Driver<C> {
     }
 
     pub(super) fn step(&mut self, event: Event) {
+        self.turn([event]);
+    }
+
+    /// Hands events to the engine, and does what it wants done.
+    pub(super) fn turn(&mut self, events: impl IntoIterator<Item = Event>) {
         let now = self.now();
         let mut actions = std::mem::take(&mut self.actions);
-        self.parts.engine.step(now, event, &mut actions);
+        self.parts.engine.turn(now, events, &mut actions);
         for action in actions.drain(..) {
             self.act(action, now);
         }
@@ -332,6 +338,10 @@ impl<C: Call> Driver<C> {
                 }
                 Err(refused) => drop(answer.send(Err(refused))),
             },
+            Question::Forgot(ids, answer) => {
+                self.step(Event::Forgot(ids));
+                answer.send(()).ok();
+            }
         }
     }
 
@@ -367,58 +377,65 @@ impl<C: Call> Driver<C> {
 
     fn answered(&mut self, answered: Answered<Tag>) {
         match answered {
-            Answered::Claims(answers) => answers.into_iter().for_each(|(tag, result)| {
+            Answered::Claims(answers) => self.turn(answers.into_iter().map(|(tag, result)| {
                 let Tag { work, token, sent_at } = tag;
                 if let Ok(ClaimOutcome::Claimed { .. }) = result {
                     failpoint::pass(Point::AfterClaim);
                 }
-                self.step(Event::Claimed { work, token, sent_at, result });
-            }),
-            Answered::Completions(answers) => answers.into_iter().for_each(|(tag, result)| {
+                Event::Claimed { work, token, sent_at, result }
+            })),
+            Answered::Completions(answers) => self.turn(answers.into_iter().map(|(tag, result)| {
                 if result.is_ok() {
                     failpoint::pass(Point::AfterComplete);
                 }
-                self.step(Event::Completed { work: tag.work, result });
-            }),
-            Answered::Renewals(answers) => answers.into_iter().for_each(|(tag, result)| {
+                Event::Completed { work: tag.work, result }
+            })),
+            Answered::Renewals(answers) => self.turn(answers.into_iter().map(|(tag, result)| {
                 let Tag { work, token, sent_at } = tag;
-                self.step(Event::Renewed { work, token, sent_at, result });
-            }),
-            Answered::Releases(answers) => answers.into_iter().for_each(|(tag, result)| {
-                self.step(Event::Released { token: tag.token, result });
-            }),
-            Answered::Notes(answers) => answers.into_iter().for_each(|(tag, result)| {
+                Event::Renewed { work, token, sent_at, result }
+            })),
+            Answered::Releases(answers) => {
+                self.turn(answers.into_iter().map(|(tag, result)| Event::Released { token: tag.token, result }));
+            }
+            Answered::Notes(answers) => self.turn(answers.into_iter().map(|(tag, result)| {
                 let Tag { work, token, sent_at } = tag;
-                self.step(Event::GaveUp { work, token, sent_at, result });
-            }),
+                Event::GaveUp { work, token, sent_at, result }
+            })),
         }
     }
 
-    fn call_ended(&mut self, ended: Ended) {
-        match ended {
-            Ended::One(answer) => self.handled(answer),
-            Ended::Many(answers) => answers.into_iter().for_each(|answer| self.handled(answer)),
+    /// Takes the end of a call, and of all that have ended by now.
+    fn calls_ended(&mut self, ended: Ended) {
+        let mut ended = Some(ended);
+        for _ in 0..MAX_TURN {
+            match ended.or_else(|| self.calls.try_next()) {
+                Some(Ended::One(answer)) => self.done.push(answer),
+                Some(Ended::Many(answers)) => self.done.extend(answers),
+                None => break,
+            }
+            ended = None;
         }
+        self.take_done();
     }
 
-    /// Takes what handlers answered at once; returns whether there was anything.
+    /// Takes what handlers answered; returns whether there was anything.
     fn take_done(&mut self) -> bool {
-        let mut taken = 0;
-        while taken < MAX_TURN
-            && let Some(answer) = self.done.pop_front()
-        {
-            self.handled(answer);
-            taken += 1;
+        if self.done.is_empty() {
+            return false;
         }
-        taken > 0
-    }
-
-    fn handled(&mut self, (work, result): Answer) {
-        let result = result.map_err(|(failure, said)| {
-            self.note_failure(work, failure.kind, said);
-            failure
-        });
-        self.step(Event::Handled { work, result });
+        // What is started by this turn and ends at once belongs to the next.
+        let mut done = std::mem::replace(&mut self.done, std::mem::take(&mut self.spare));
+        for (work, result) in &done {
+            if let Err((failure, said)) = result {
+                self.note_failure(*work, failure.kind, Arc::clone(said));
+            }
+        }
+        self.turn(done.drain(..).map(|(work, result)| {
+            let result = result.map_err(|(failure, _)| failure);
+            Event::Handled { work, result }
+        }));
+        self.spare = done;
+        true
     }
 
     fn act(&mut self, action: Action, now: Duration) {
@@ -434,7 +451,7 @@ impl<C: Call> Driver<C> {
                     return self.complete_later(work, completion);
                 }
                 let tag = Tag { work, token: completion.lease.token, sent_at: now };
-                self.batches.complete(tag, completion, Instant::now());
+                self.batches.complete(tag, completion, self.start + now);
             }
             Action::Renew { work, lease } => {
                 self.batches.renewals.push(Tag { work, token: lease.token, sent_at: now }, lease);

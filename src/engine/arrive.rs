@@ -66,11 +66,13 @@ impl Engine {
 
     fn admit(&mut self, index: usize, arrival: Arrival) {
         let Arrival { record, identified, not_before, expires_at, step } = arrival;
-        let cached = matches!(identified, Identified::Cached(_));
+        let known = match &identified {
+            Identified::Id { fingerprint, .. } => self.known.is_done(fingerprint, self.now),
+            _ => false,
+        };
         let mut bound_for = None;
         let (fingerprint, message, stage) = match identified {
             Identified::Id { fingerprint, message } => (Some(fingerprint), message, Stage::Queued),
-            Identified::Cached(fingerprint) => (Some(fingerprint), None, Stage::Queued),
             Identified::Process => (None, None, Stage::Held),
             Identified::Stop(stop) => (None, None, Stage::Unusable(format!("{}: {stop}", stop.problem))),
             Identified::DeadLetter(stop) => {
@@ -81,7 +83,7 @@ impl Engine {
         };
         let due = not_before.filter(|at| *at > self.now && matches!(stage, Stage::Queued | Stage::Held));
         let stage = due.map_or(stage, Stage::NotDue);
-        let lane = if cached { LaneIndex::NONE } else { self.lane_for(index, LaneKey::of(&record, self.config.order)) };
+        let lane = if known { LaneIndex::NONE } else { self.lane_for(index, LaneKey::of(&record, self.config.order)) };
         self.created += 1;
         let entry = self.works.vacant_entry();
         let id = WorkId(self.created << SLOT_BITS | entry.key() as u64);
@@ -129,7 +131,7 @@ impl Engine {
             part.in_flight += 1;
             part.bytes += size;
         }
-        if cached {
+        if known {
             return self.settle_duplicate(id, DuplicateBy::Cache, None);
         }
         if let Some(lane) = self.lanes.get_mut(lane.0) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::observe::DuplicateBy;
 use crate::store::{Claim, ClaimOutcome, StoreError, Token};
 
+use super::known::Found;
 use super::work::{Hold, Stage, Work};
 use super::{Action, Bug, Engine, WorkId};
 
@@ -19,19 +20,23 @@ pub(super) const LONGEST_DELAY: Duration = Duration::from_secs(2);
 pub(super) const LONGEST_URGENT_DELAY: Duration = Duration::from_millis(500);
 
 impl Engine {
-    /// Claims a record's ID, unless another record of this process has it.
+    /// Claims a record's ID, unless it is known to be done, or another record of this process has it.
     pub(super) fn begin_claim(&mut self, id: WorkId) {
         let Some(fingerprint) = self.work(id).and_then(|work| work.fingerprint) else { return };
-        if !self.owners.take(fingerprint, id) {
-            if self.planted(Bug::TwinSettledEarly) {
+        match self.take_id(fingerprint, id) {
+            Found::Own => {}
+            Found::Done => return self.settle_duplicate(id, DuplicateBy::Cache, None),
+            Found::Twin if self.planted(Bug::TwinSettledEarly) => {
                 return self.settle_duplicate(id, DuplicateBy::Process, None);
             }
-            self.let_others_start(id);
-            self.enter(id, Stage::Waiting);
-            if self.is_head(id) {
-                self.head_waits(id);
+            Found::Twin => {
+                self.let_others_start(id);
+                self.enter(id, Stage::Waiting);
+                if self.is_head(id) {
+                    self.head_waits(id);
+                }
+                return;
             }
-            return;
         }
         let (token, now) = (Token::random(&mut self.rng), self.now);
         if let Some(work) = self.work_mut(id) {

@@ -64,6 +64,11 @@ pub struct EngineConfig {
     pub dead_letter_share: f64,
     /// Whether a record that is too old goes to the dead-letter topic. Default false: it settles.
     pub expired_to_dead_letter: bool,
+    /// How many done IDs are kept in memory, whose duplicates are settled without asking the store. Default 100,000. Zero if
+    /// the store [keeps details](crate::store::Store::keeps_details): what is kept here would hide a conflict.
+    pub cache_entries: usize,
+    /// How long each of them counts, at most the store's window. Default 10 min.
+    pub cache_lifetime: Duration,
     /// How many retry topics there are. Default 0: a failed attempt is followed by another in place, after a back-off.
     pub retry_steps: u32,
 }
@@ -93,6 +98,8 @@ impl Default for EngineConfig {
             dead_letter_share: 0.1,
             expired_to_dead_letter: false,
             retry_steps: 0,
+            cache_entries: 100_000,
+            cache_lifetime: Duration::from_secs(600),
         }
     }
 }

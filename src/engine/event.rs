@@ -31,8 +31,6 @@ pub enum Identified {
         /// What the message says of itself, for a store that [keeps details](crate::store::Store::keeps_details).
         message: Option<Arc<MessageDetails>>,
     },
-    /// The local cache knows that it was handled: it settles as a duplicate.
-    Cached(Fingerprint),
     /// It has none, and the policy says: handle it without de-duplication.
     Process,
     /// It has none, and the policy says: stop its partition.
@@ -177,6 +175,8 @@ pub enum Event {
     Lost(Vec<Assignment>),
     /// The store refuses commands that it needs, or takes them again. While it does, no handler starts.
     StoreRefuses(bool),
+    /// The store has forgotten these IDs: what is known of them here is forgotten, too.
+    Forgot(Vec<Fingerprint>),
     /// Time has passed; see [`Engine::next_tick`](super::Engine::next_tick).
     Tick,
     /// The process did nothing for that long, because it was stopped or starved: no partition is to blame for it.

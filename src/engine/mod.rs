@@ -10,7 +10,7 @@
 //! |---|---|
 //! | duplicate or not | [`Engine::claimed`], in `claim.rs`: only [`ClaimOutcome::Done`](crate::store::ClaimOutcome::Done) settles |
 //! | same ID, other payload | [`Engine::conflicting`], in `conflict.rs` |
-//! | same ID twice in this process | `owners.rs` |
+//! | fresh, in flight here, or done | `Known::take`, in `known.rs` |
 //! | which records are ordered among each other | `LaneKey`, in `lane.rs` |
 //! | claim or not, and when | [`Engine::claim_ahead`], in `advance.rs` |
 //! | start the handler or not | [`Engine::advance`], in `advance.rs`, and [`Engine::may_start`], in `turns.rs` |
@@ -50,11 +50,11 @@ mod expiry;
 mod fate;
 mod halt;
 mod handle;
+mod known;
 mod lane;
 mod lease;
 mod letters;
 mod order;
-mod owners;
 mod partition;
 mod planted;
 mod pressure;
@@ -95,8 +95,8 @@ pub use skip::{SkipRefused, Skippable};
 pub use state::{PartitionPhase, PartitionState, Waiting};
 
 use drain::Drain;
+use known::Known;
 use lane::{Lane, LaneIndex};
-use owners::Owners;
 use partition::Part;
 use planted::Bug;
 use release::PendingRelease;
@@ -123,7 +123,7 @@ pub struct Engine {
     parts: Slab<Part>,
     /// In order, so that the same events always lead to the same actions.
     current: BTreeMap<TopicPartition, usize>,
-    owners: Owners,
+    known: Known,
     releases: HashMap<Token, PendingRelease>,
     drains: Vec<Drain>,
     lanes: Slab<Lane>,
@@ -184,6 +184,7 @@ impl Engine {
     /// system, for tokens must be unique among all processes.
     pub fn new(config: EngineConfig, observer: Arc<dyn Observer>, seed: [u8; 32]) -> Self {
         Self {
+            known: Known::new(config.cache_entries, config.cache_lifetime.min(config.terms.window)),
             config,
             observer,
             rng: StdRng::from_seed(seed),
@@ -193,7 +194,6 @@ impl Engine {
             created: 0,
             parts: Slab::new(),
             current: BTreeMap::new(),
-            owners: Owners::default(),
             releases: HashMap::new(),
             drains: Vec::new(),
             lanes: Slab::new(),
@@ -228,9 +228,15 @@ impl Engine {
 
     /// Takes one event at the time `now`, which never goes back, and appends what follows to `actions`.
     pub fn step(&mut self, now: Duration, event: Event, actions: &mut Vec<Action>) {
+        self.turn(now, [event], actions);
+    }
+
+    /// Takes events in their order, and appends what follows from all of them to `actions`. What they make possible is
+    /// looked for once, after the last: a turn with many answers costs little more than one with a few.
+    pub fn turn(&mut self, now: Duration, events: impl IntoIterator<Item = Event>, actions: &mut Vec<Action>) {
         self.now = self.now.max(now);
         std::mem::swap(&mut self.out, actions);
-        self.take(event);
+        events.into_iter().for_each(|event| self.take(event));
         self.push_skips();
         self.settle_down();
         self.check_drains();
@@ -258,6 +264,7 @@ impl Engine {
                 self.store_refuses = refuses;
                 self.freed |= !refuses;
             }
+            Event::Forgot(fingerprints) => self.known.forget(&fingerprints, self.now),
             Event::StoodStill(gap) => self.stood_still(gap),
             Event::Tick => self.tick(),
             Event::Pause => self.halt(),

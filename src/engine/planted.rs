@@ -60,6 +60,8 @@ pub(super) enum Bug {
     OthersStartDuringATry,
     /// A skip settles the record behind the one that an operator named.
     NeighbourSkipped,
+    /// The known table forgets which record has an ID.
+    InFlightForgotten,
 }
 
 impl Engine {

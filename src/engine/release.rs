@@ -119,6 +119,16 @@ impl Engine {
         }
     }
 
+    /// The records of attempts in doubt whose release is not answered although their lease may have run out: at the end
+    /// nobody will hear whether another attempt has had their ID meanwhile.
+    pub fn unanswered_doubts(&self, now: Duration) -> Vec<Record> {
+        let pending = self.releases.values().filter(|pending| pending.held_until <= now);
+        let mut doubts: Vec<_> = pending.filter_map(|it| Some((it.work, it.doubt.clone()?))).collect();
+        // In the order of their arrival, so that the same events always lead to the same reports.
+        doubts.sort_unstable_by_key(|(work, _)| *work);
+        doubts.into_iter().map(|(_, record)| record).collect()
+    }
+
     fn end_release(&mut self, token: Token) {
         let Some(pending) = self.releases.remove(&token) else { return };
         if let Some(part) = self.parts.get_mut(pending.part) {

@@ -28,6 +28,7 @@ mod harness;
 mod kafka_publisher;
 mod kafka_source;
 mod killed;
+mod last_answers;
 mod members;
 mod orders;
 mod outages;

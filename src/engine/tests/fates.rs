@@ -51,11 +51,11 @@ fn every_outcome_tells_how_long_it_took() {
     let mut bench = Bench::new();
     let a = bench.assign(0);
     bench.pass(ms(70));
-    bench.deliver(&a, "xX");
+    bench.deliver(&a, "xY");
     bench.claimed("x");
     bench.pass(ms(30));
     bench.whole("x");
-    assert_eq!(bench.told("settle"), ["settle X Duplicate 0ns", "settle x Handled 30ms"]);
+    assert_eq!(bench.told("settle"), ["settle Y Duplicate 0ns", "settle x Handled 30ms"]);
 }
 
 #[test]

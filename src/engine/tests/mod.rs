@@ -9,6 +9,7 @@ mod fates;
 mod halts;
 mod handlers;
 mod harness;
+mod known;
 mod leases;
 mod letters;
 mod orders;

@@ -122,7 +122,7 @@ async fn states(
     mut add: impl FnMut(&store::State, &mut Value),
 ) -> Result<Json<Value>, Problem> {
     let ids = read(state, asked)?;
-    let answers = state.store().inspect(ids.clone()).await;
+    let answers = state.store.inspect(ids.clone()).await;
     let each = ids.iter().zip(answers).map(|(id, answer)| {
         let mut told = match answer {
             Ok(found) => {
@@ -157,7 +157,7 @@ async fn forget_ids(State(state): Shared, Body(body): Body<Forget>) -> Result<Js
                     what you want";
         return Err(Problem::bad_request(says));
     }
-    let answers = state.store().forget(ids.clone()).await;
+    let answers = state.forget(ids.clone()).await;
     let each = ids.iter().zip(answers).map(|(id, answer)| {
         let fingerprint = id.to_string();
         match answer {

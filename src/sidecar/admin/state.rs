@@ -9,8 +9,8 @@ use serde::Serialize;
 use super::ids::ScopeKind;
 use super::tally::Tally;
 use crate::consumer::Control;
-use crate::id::{IdKey, Namespace};
-use crate::store::Store;
+use crate::id::{Fingerprint, IdKey, Namespace};
+use crate::store::{Answers, Store};
 
 /// Everything that the administration looks at.
 #[derive(Clone, Debug)]
@@ -36,10 +36,14 @@ pub struct AdminState {
 }
 
 impl AdminState {
-    /// The store as the consumer sees it, so that what is forgotten is forgotten in its cache, too.
-    pub(super) fn store(&self) -> Arc<dyn Store> {
-        let seen = self.consumer.as_ref().and_then(Control::store);
-        seen.unwrap_or_else(|| Arc::clone(&self.store))
+    /// Makes the store forget IDs, and the local cache of this process, too.
+    pub(super) async fn forget(&self, ids: Vec<Fingerprint>) -> Answers<bool> {
+        if let Some(consumer) = &self.consumer
+            && let Some(answers) = consumer.forget(ids.clone()).await
+        {
+            return answers;
+        }
+        self.store.forget(ids).await
     }
 }
 

@@ -73,7 +73,7 @@ impl ConsumerSettings {
         topics
     }
 
-    /// A consumer with these settings, over a store without the local cache.
+    /// A consumer with these settings.
     pub fn builder(
         &self,
         namespace: &Namespace,
@@ -85,7 +85,7 @@ impl ConsumerSettings {
             .kafka(self.kafka.clone())
             .namespace(namespace.clone())
             .store(store)
-            .cache(cache.0, cache.1)
+            .cache(usize::try_from(cache.0).unwrap_or(usize::MAX), cache.1)
             .observer(observer)
             .extractor(Arc::clone(&self.extractor))
             .id_key(self.id_key.clone())

@@ -1,4 +1,4 @@
-//! What an engine told while it took one event.
+//! What an engine reported in one turn.
 
 use parking_lot::Mutex;
 
@@ -11,9 +11,9 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub(super) enum Seen {
     Delivered(usize),
-    Duplicate(i32, Offset),
+    Duplicate(i32, Offset, DuplicateBy),
     Park(i32, Offset),
-    Complete(Verdict),
+    Complete(i32, Offset, Verdict),
     PossibleRepeat(i32, Offset),
     Settle(i32, Offset, Outcome),
     Stop(i32, Offset, String),
@@ -38,14 +38,14 @@ impl Observer for Eyes {
     fn on_delivered(&self, _: &TopicPartition, records: usize) {
         self.see(Seen::Delivered(records));
     }
-    fn on_duplicate(&self, record: &Record, _: DuplicateBy, _: Option<&Origin>) {
-        self.see(Seen::Duplicate(record.partition().partition(), record.offset()));
+    fn on_duplicate(&self, record: &Record, by: DuplicateBy, _: Option<&Origin>) {
+        self.see(Seen::Duplicate(record.partition().partition(), record.offset(), by));
     }
     fn on_park(&self, record: &Record, _: Option<Duration>) {
         self.see(Seen::Park(record.partition().partition(), record.offset()));
     }
-    fn on_complete(&self, _: &Record, verdict: Verdict) {
-        self.see(Seen::Complete(verdict));
+    fn on_complete(&self, record: &Record, verdict: Verdict) {
+        self.see(Seen::Complete(record.partition().partition(), record.offset(), verdict));
     }
     fn on_possible_repeat(&self, record: &Record, _: Option<&Origin>) {
         self.see(Seen::PossibleRepeat(record.partition().partition(), record.offset()));

@@ -22,6 +22,10 @@ pub(super) enum Sometimes {
     CrashWhileExposed,
     FencedCommit,
     SettledByTwin,
+    /// An engine took several events in one turn.
+    Grouped,
+    /// A record settled because its ID was known to be done.
+    SettledByCache,
     LateAfterRevoke,
     Condemned,
     TakeoverGivenBack,
@@ -61,7 +65,7 @@ pub(super) enum Sometimes {
     Skipped,
 }
 
-pub(super) const SOMETIMES: [Sometimes; 34] = {
+pub(super) const SOMETIMES: [Sometimes; 36] = {
     use Sometimes::*;
     [
         TakeoverAfterExpiry,
@@ -76,6 +80,8 @@ pub(super) const SOMETIMES: [Sometimes; 34] = {
         CrashWhileExposed,
         FencedCommit,
         SettledByTwin,
+        SettledByCache,
+        Grouped,
         LateAfterRevoke,
         Condemned,
         TakeoverGivenBack,

@@ -204,7 +204,7 @@ impl World {
             self.workers[at].not_before.insert(work, not_before);
         }
         let result = result.map_err(|kind| HandlerFailure { kind, after, answered: None });
-        self.step(at, Event::Handled { work, result });
+        self.deliver(at, Event::Handled { work, result });
     }
 }
 

@@ -78,6 +78,10 @@ pub(super) enum Ev {
     Tick {
         at: usize,
     },
+    /// An engine takes the events that were kept for it.
+    Turn {
+        at: usize,
+    },
     Poll {
         at: usize,
     },
@@ -127,6 +131,7 @@ impl Ev {
             | Self::End { at, .. }
             | Self::Die { at, .. }
             | Self::Tick { at }
+            | Self::Turn { at }
             | Self::Poll { at }
             | Self::Resume { at }
             | Self::Rejoin { who: at } => Some(*at),

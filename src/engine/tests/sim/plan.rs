@@ -111,6 +111,8 @@ pub(super) struct Plan {
     pub(super) latency: u64,
     /// How many records one poll delivers at most.
     pub(super) batch: usize,
+    /// How many of ten answers an engine takes together with others.
+    pub(super) grouped: u32,
     /// The longest time a good handler takes.
     pub(super) handling: u64,
     /// When the slice of time ends in which the store writes.
@@ -119,8 +121,6 @@ pub(super) struct Plan {
     pub(super) growths: Vec<u64>,
     /// Whether done IDs are looked up in front of everything else, too.
     pub(super) looks_first: bool,
-    /// Whether processes keep a cache of done IDs.
-    pub(super) cache: bool,
 }
 
 impl Plan {
@@ -166,6 +166,8 @@ impl Plan {
             max_claims_ahead: *[0, 1, 4, 64].choose(rng).expect("some"),
             commit_interval: Duration::from_millis(*[10, 100].choose(rng).expect("some")),
             commit_records: *[1, 3, 1000].choose(rng).expect("some"),
+            cache_entries: *[0, 0, 0, 1, 3, 1000].choose(rng).expect("some"),
+            cache_lifetime: Duration::from_millis(*[20, 600_000].choose(rng).expect("some")),
             ..EngineConfig::default()
         };
         if config.dead_letter {
@@ -189,11 +191,11 @@ impl Plan {
             drain: *[20, 20, 200, 600].choose(rng).expect("some") * MS,
             latency: *[2, 10, 30].choose(rng).expect("some") * MS,
             batch: *[2, 8].choose(rng).expect("some"),
+            grouped: *[0, 0, 3, 7, 10].choose(rng).expect("some"),
             handling: *[3, 30, 120].choose(rng).expect("some") * MS,
             boundary: rng.random_range(0..HEAL),
             growths: (0..rng.random_range(0..=3)).map(|_| rng.random_range(0..HEAL)).collect(),
             looks_first: rng.random_ratio(1, 6),
-            cache: rng.random_ratio(1, 3),
         }
     }
 }

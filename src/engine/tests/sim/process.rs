@@ -152,6 +152,7 @@ impl World {
         self.say(|_| format!("w{who} is gone"));
         let worker = &mut self.workers[who];
         worker.alive = false;
+        worker.gathered.clear();
         let runs = std::mem::take(&mut worker.runs);
         let mut exposed = 0;
         for run in runs.into_values().filter(|run| run.effect) {
@@ -207,12 +208,9 @@ impl World {
         self.after(again, Ev::Poll { at });
     }
 
-    pub(super) fn arrivals(&self, to: usize, partition: usize, from: usize, count: usize) -> Vec<Arrival> {
+    pub(super) fn arrivals(&self, partition: usize, from: usize, count: usize) -> Vec<Arrival> {
         let no_id = |record: &Record| Box::new(NoMessageId { origin: record.origin(), problem: IdProblem::Empty });
         let identify = |what: What, record: &Record| match what {
-            What::Id(id) if self.plan.cache && self.workers[to].cache.contains(&id) => {
-                Identified::Cached(fingerprint(id))
-            }
             What::Id(id) => Identified::Id { fingerprint: fingerprint(id), message: None },
             What::Process => Identified::Process,
             What::Missing if self.plan.config.dead_letter => Identified::DeadLetter(no_id(record)),

@@ -1,4 +1,4 @@
-//! One step of an engine: what it is told, what it tells, what it wants done.
+//! One turn of an engine: the events that it takes, what it reports, what it wants done.
 
 use rand::Rng;
 
@@ -10,15 +10,28 @@ use super::plan::{MS, What};
 use super::store::id_of;
 use super::worker::Answer;
 use super::world::{Ev, World};
-use crate::observe::{FailureKind, Observer, Outcome};
+use crate::observe::{DuplicateBy, FailureKind, Observer, Outcome};
 use crate::record::Offset;
 use crate::store::{ClaimOutcome, GiveUpOutcome, ReleaseOutcome, RenewOutcome, Token, Verdict};
 
 impl World {
-    /// Brings an answer to an engine, with what the test has to know of it.
+    /// Brings an answer to an engine, or keeps it for a turn of the engine that takes several.
     pub(super) fn deliver(&mut self, to: usize, event: Event) {
+        if self.plan.grouped == 0 || !self.rng.random_ratio(self.plan.grouped, 10) {
+            return self.step(to, event);
+        }
         let worker = &mut self.workers[to];
-        match &event {
+        worker.gathered.push(event);
+        if worker.gathered.len() == 1 {
+            let delay = self.within(MS);
+            self.after(delay, Ev::Turn { at: to });
+        }
+    }
+
+    /// What the test has to know of an event that an engine is about to take.
+    fn note(&mut self, to: usize, event: &Event) {
+        let worker = &mut self.workers[to];
+        match event {
             Event::Claimed { token, result, .. } => {
                 let outstanding = worker.asked.get_mut(token);
                 match (outstanding, result) {
@@ -49,26 +62,23 @@ impl World {
                     }
                     (None, _) => {}
                 }
-                self.step(to, event);
             }
             Event::Completed { work, result: Ok(_) } => {
                 let run = worker.runs.remove(work);
-                let id = run.as_ref().and_then(|run| match run.what {
-                    What::Id(id) => Some(id),
-                    _ => None,
-                });
                 if let Some(run) = &run
                     && !worker.owned.values().any(|owned| owned.assignment == run.assignment)
                 {
                     self.counts.reached(Sometimes::StaleCompletionAfterRevoke);
                 }
-                let worker = &mut self.workers[to];
-                worker.cache.extend(id);
+                let Some(token) = worker.token_of.get(work) else { return };
+                if let Some(work) = worker.engine.work(*work) {
+                    let place = (work.record.partition().partition(), work.record.offset());
+                    worker.completed.insert(place, *token);
+                }
                 // A late copy of its claim may still take what a store that lost its data does not know any more.
-                if let Some(fact) = worker.token_of.get(work).and_then(|token| self.facts.tokens.get_mut(token)) {
+                if let Some(fact) = self.facts.tokens.get_mut(token) {
                     fact.given_up = true;
                 }
-                self.step(to, event);
             }
             Event::Renewed { token, result: Ok(RenewOutcome::NotHeld), .. }
             | Event::GaveUp { token, result: Ok(GiveUpOutcome::NotHeld), .. } => {
@@ -78,7 +88,6 @@ impl World {
                 {
                     fact.given_up = true;
                 }
-                self.step(to, event);
             }
             Event::Released { token, result } => {
                 let doubted = worker.work_of(token).filter(|work| worker.doubts.contains_key(work));
@@ -93,34 +102,40 @@ impl World {
                 if result.is_ok() {
                     worker.releasing.remove(token);
                 }
-                self.step(to, event);
             }
-            Event::Published { work, result } => {
-                self.copy_answered(to, *work, result.is_ok());
-                self.step(to, event);
-            }
-            _ => self.step(to, event),
+            Event::Published { work, result } => self.copy_answered(to, *work, result.is_ok()),
+            _ => {}
         }
     }
 
-    /// One step of an engine, and what follows from it.
+    /// Lets an engine take an event, behind those that were kept for it.
     pub(super) fn step(&mut self, who: usize, event: Event) {
-        if self.failure.is_some() {
+        self.workers[who].gathered.push(event);
+        self.turn(who);
+    }
+
+    /// One turn of an engine, and what follows from it.
+    pub(super) fn turn(&mut self, who: usize) {
+        let events = std::mem::take(&mut self.workers[who].gathered);
+        if self.failure.is_some() || events.is_empty() {
             return;
         }
         self.steps += 1;
-        self.say(|_| format!("w{who} <- {event:?}"));
-        let settles = match &event {
-            Event::Completed { work, result: Ok(_) } => self.workers[who].token_of.get(work).copied(),
-            _ => None,
-        };
+        if events.len() > 1 {
+            self.counts.reached(Sometimes::Grouped);
+        }
+        self.workers[who].completed.clear();
+        for event in &events {
+            self.say(|_| format!("w{who} <- {event:?}"));
+            self.note(who, event);
+        }
         let now = self.workers[who].local(self.now);
         let mut actions = Vec::new();
         self.workers[who].just_parked.clear();
         self.workers[who].stood = self.workers[who].standing.clone();
-        self.workers[who].engine.step(now, event, &mut actions);
+        self.workers[who].engine.turn(now, events, &mut actions);
         for seen in self.workers[who].eyes.take() {
-            self.see(who, seen, settles);
+            self.see(who, seen);
         }
         // What starts in this step starts beside what is exposed after it.
         self.workers[who].forget_resting_skips();
@@ -147,15 +162,17 @@ impl World {
         }
     }
 
-    pub(super) fn see(&mut self, who: usize, seen: Seen, token: Option<Token>) {
+    pub(super) fn see(&mut self, who: usize, seen: Seen) {
         self.say(|_| format!("w{who} tells {seen:?}"));
         let worker = &mut self.workers[who];
         match seen {
             Seen::Delivered(count) => worker.delivered += count,
-            Seen::Duplicate(partition, offset) => {
+            Seen::Duplicate(partition, offset, by) => {
                 self.check_duplicate(who, partition, offset);
-                if token.is_some() {
-                    self.counts.reached(Sometimes::SettledByTwin);
+                match by {
+                    DuplicateBy::Cache => self.counts.reached(Sometimes::SettledByCache),
+                    DuplicateBy::Process => self.counts.reached(Sometimes::SettledByTwin),
+                    DuplicateBy::Store => {}
                 }
                 let lane = self.lane_of(partition, offset);
                 let worker = &mut self.workers[who];
@@ -170,7 +187,10 @@ impl World {
                     worker.just_parked.push(lane);
                 }
             }
-            Seen::Complete(verdict) => self.check_verdict(who, verdict, token),
+            Seen::Complete(partition, offset, verdict) => {
+                let token = worker.completed.get(&(partition, offset)).copied();
+                self.check_verdict(who, verdict, token);
+            }
             Seen::PossibleRepeat(partition, offset) => {
                 let here = worker.doubts.values_mut().filter(|doubt| doubt.place == (partition, offset));
                 here.for_each(|doubt| doubt.reported = true);
@@ -326,7 +346,7 @@ impl World {
             Action::ReportDoubt { record, .. } => {
                 self.workers[who].eyes.on_possible_repeat(&record, None);
                 let seen = self.workers[who].eyes.take();
-                seen.into_iter().for_each(|seen| self.see(who, seen, None));
+                seen.into_iter().for_each(|seen| self.see(who, seen));
             }
             Action::SkipEnded { work, outcome } => self.skip_ended(who, work, outcome),
             Action::Finished => self.finished(who),

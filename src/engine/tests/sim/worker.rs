@@ -111,13 +111,16 @@ pub(super) struct Worker {
     pub(super) releasing: HashMap<Token, (Assignment, u64)>,
     /// Heads that are parked, by partition and lane.
     pub(super) parked: HashMap<(i32, usize), Offset>,
-    /// Those that were parked in this very step: what it did before that is not behind them.
+    /// Events that the next turn of the engine takes.
+    pub(super) gathered: Vec<Event>,
+    /// The tokens of completions that were answered in this turn, by the place of the record.
+    pub(super) completed: HashMap<(i32, Offset), Token>,
+    /// Those that were parked in this very turn: what it did before that is not behind them.
     pub(super) just_parked: Vec<(i32, usize)>,
     /// Assignments that must not be committed any more.
     pub(super) closed: HashSet<Assignment>,
     /// The last commit sent of each assignment, and whether it was refused.
     pub(super) commits: HashMap<Assignment, (Offset, bool)>,
-    pub(super) cache: HashSet<Id>,
     pub(super) tick_at: Option<u64>,
     pub(super) stalled_until: u64,
     /// When an operator lets it go on.
@@ -170,10 +173,11 @@ impl Worker {
             released: HashSet::new(),
             releasing: HashMap::new(),
             parked: HashMap::new(),
+            gathered: Vec::new(),
+            completed: HashMap::new(),
             just_parked: Vec::new(),
             closed: HashSet::new(),
             commits: HashMap::new(),
-            cache: HashSet::new(),
             tick_at: None,
             stalled_until: 0,
             paused_until: None,
@@ -244,7 +248,7 @@ impl Worker {
         let engine = &self.engine;
         let owner_of = |id: &WorkId| {
             let work = engine.work(*id).filter(|work| work.stage == Stage::Waiting)?;
-            engine.work(engine.owners.of(&work.fingerprint?)?)
+            engine.work(engine.known.owner(&work.fingerprint?)?)
         };
         let has_behind = |lane: &VecDeque<WorkId>, id: WorkId| lane.iter().skip(1).any(|other| *other == id);
         engine.lanes.iter().filter(|(_, lane)| lane.head_only).any(|(_, lane)| {

@@ -220,6 +220,14 @@ impl World {
     }
 
     fn happen(&mut self, event: Ev) {
+        if let Ev::Assign { to, .. } | Ev::Revoke { to, .. } | Ev::Lose { to, .. } = &event {
+            // What a source says of its partitions is a turn of its own.
+            let to = *to;
+            self.turn(to);
+            if !self.workers[to].alive {
+                return;
+            }
+        }
         match event {
             Ev::Execute { call } => self.execute(call),
             Ev::Answer { call } => self.answered(call),
@@ -285,7 +293,7 @@ impl World {
                 {
                     owned.fetched = false;
                 }
-                let arrivals = self.arrivals(to, partition, from, count);
+                let arrivals = self.arrivals(partition, from, count);
                 self.step(to, Event::Records { assignment, arrivals });
             }
             Ev::Effect { at, work, run } => self.effect(at, work, run),
@@ -298,6 +306,7 @@ impl World {
                     self.step(at, Event::Tick);
                 }
             }
+            Ev::Turn { at } => self.turn(at),
             Ev::Operator => self.operator(),
             Ev::Poll { at } => self.poll(at),
             Ev::Resume { at } => {
