@@ -267,7 +267,8 @@ fn ended_store_away<'a>(past: &'a Past, first: &Try, again: &Try) -> Option<&'a 
 pub fn began(past: &Past, each: &Try) -> u64 {
     let life = past.life(each.life);
     let froze = past.faults.hitting(FROZEN, &life.worker, life.incarnation).map(span);
-    let between = |frozen: &Span| frozen.end <= each.called && frozen.end.saturating_add(SLACK) >= each.called;
+    // A process goes on a moment before the end of its freeze is noted.
+    let between = |frozen: &Span| frozen.begin <= each.called && frozen.end.saturating_add(SLACK) >= each.called;
     froze.filter(between).map(|frozen| frozen.begin).fold(each.called, u64::min)
 }
 

@@ -89,6 +89,20 @@ fn late_effect_of_a_frozen_handler_is_excused() {
     assert_eq!(excuse(story), Excuse::Frozen);
 }
 
+/// An application of its own sees its request when it wakes, which may be a moment before the end of the freeze is noted.
+#[test]
+fn call_decided_before_a_freeze_and_seen_at_its_end_is_excused() {
+    let mut story = Story::healthy();
+    let record = story.produce(4_990, 2, "a", Nature::Plain);
+    story.freeze(5_001, "w0", 10_000);
+    story.of(8_100, "w1", What::Suspect, &record);
+    story.handle(8_101, "w1", &record);
+    let attempt = story.start(9_999, "w0", &record, true);
+    story.end(10_002, &attempt, Outcome::Ok);
+    story.of(10_010, "w0", What::CompletedOverrun, &record);
+    assert_eq!(excuse(story), Excuse::Frozen);
+}
+
 /// A call with a batch is one call: what lies behind its first record starts when the process wakes.
 #[test]
 fn late_effect_within_a_frozen_batch_is_excused() {

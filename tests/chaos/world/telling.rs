@@ -40,6 +40,7 @@ impl Telling {
             },
             "committed" => What::Committed,
             "assigned" => What::Assigned,
+            _ if matches!(text("finding"), "records_lost" | "failed_over") => What::RecordsLost,
             "revoked" if fields["drained"] == Value::Bool(true) => What::Drained,
             "revoked" => What::CutOff,
             // The first of a partition and its burst, and the others.
