@@ -3,10 +3,16 @@
 //! A [`Record`] is owned and cheap to clone: its bytes live in one shared buffer, so a clone costs one
 //! reference count and the payload is never copied again.
 
+mod chunk;
+
 use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+
+#[cfg(any(feature = "kafka", test))]
+pub(crate) use chunk::ChunkBuilder;
+use chunk::{Chunk, Entry};
 
 /// The position of a record within its partition.
 pub type Offset = i64;
@@ -97,77 +103,84 @@ impl fmt::Debug for Header {
 }
 
 /// One message of a source: owned, immutable, cheap to clone.
+///
+/// Records that arrived together share their memory, a few dozen KiB: a record that is kept keeps those beside it.
 #[derive(Clone)]
 pub struct Record {
-    inner: Arc<Inner>,
-}
-
-struct Inner {
-    partition: TopicPartition,
-    offset: Offset,
-    timestamp: Option<i64>,
-    key: Option<Bytes>,
-    payload: Option<Bytes>,
-    headers: Vec<Header>,
-    size: usize,
+    chunk: Arc<Chunk>,
+    index: usize,
 }
 
 impl Record {
     /// Starts a record at a position; see [`RecordBuilder`].
     pub fn builder(partition: TopicPartition, offset: Offset) -> RecordBuilder {
-        RecordBuilder {
-            inner: Inner { partition, offset, timestamp: None, key: None, payload: None, headers: Vec::new(), size: 0 },
-        }
+        let entry = Entry { offset, timestamp: None, key: None, payload: None, headers: 0..0, size: 0 };
+        RecordBuilder { partition, entry, headers: Vec::new() }
+    }
+
+    fn entry(&self) -> &Entry {
+        // A record is made with its chunk, for an entry that is there.
+        &self.chunk.entries[self.index]
     }
 
     /// The topic the record was read from.
     pub fn topic(&self) -> &str {
-        self.inner.partition.topic()
+        self.chunk.partition.topic()
     }
 
     /// The partition the record was read from.
     pub fn partition(&self) -> &TopicPartition {
-        &self.inner.partition
+        &self.chunk.partition
     }
 
     /// The record's offset within its partition.
     pub fn offset(&self) -> Offset {
-        self.inner.offset
+        self.entry().offset
     }
 
     /// Partition and offset together.
     pub fn origin(&self) -> Origin {
-        Origin { partition: self.inner.partition.clone(), offset: self.inner.offset }
+        Origin { partition: self.chunk.partition.clone(), offset: self.entry().offset }
     }
 
     /// Milliseconds since the Unix epoch, where the record carries a time.
     pub fn timestamp(&self) -> Option<i64> {
-        self.inner.timestamp
+        self.entry().timestamp
     }
 
     /// The record's key; `None` where the producer sent none.
     pub fn key(&self) -> Option<&Bytes> {
-        self.inner.key.as_ref()
+        self.entry().key.as_ref()
     }
 
     /// The record's payload; `None` for a null payload (a tombstone of a compacted topic).
     pub fn payload(&self) -> Option<&Bytes> {
-        self.inner.payload.as_ref()
+        self.entry().payload.as_ref()
     }
 
     /// All headers, in the order in which the producer wrote them.
     pub fn headers(&self) -> &[Header] {
-        &self.inner.headers
+        self.chunk.headers.get(self.entry().headers.clone()).unwrap_or_default()
     }
 
     /// All values of one header; names are compared byte for byte.
     pub fn header_values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Option<&'a Bytes>> {
-        self.inner.headers.iter().filter(move |h| &*h.name == name).map(|h| h.value.as_ref())
+        self.headers().iter().filter(move |h| &*h.name == name).map(|h| h.value.as_ref())
     }
 
-    /// The bytes the record holds in memory: key, payload and header values. The bound on bytes in flight counts these.
+    /// The bytes that the record itself needs in memory: key, payload and headers.
     pub fn size(&self) -> usize {
-        self.inner.size
+        self.entry().size
+    }
+
+    /// Whether two records share their memory.
+    pub(crate) fn shares_memory(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.chunk, &other.chunk)
+    }
+
+    /// The bytes of all records that share their memory with this one: so much is held as long as one of them is.
+    pub(crate) fn shared_bytes(&self) -> usize {
+        self.chunk.bytes
     }
 }
 
@@ -178,7 +191,7 @@ impl fmt::Debug for Record {
             .field("origin", &self.origin())
             .field("key_bytes", &self.key().map(Bytes::len))
             .field("payload_bytes", &self.payload().map(Bytes::len))
-            .field("headers", &self.inner.headers.len())
+            .field("headers", &self.headers().len())
             .finish()
     }
 }
@@ -186,51 +199,56 @@ impl fmt::Debug for Record {
 /// Builds a [`Record`] from bytes that are already shared.
 #[must_use]
 pub struct RecordBuilder {
-    inner: Inner,
+    partition: TopicPartition,
+    entry: Entry,
+    headers: Vec<Header>,
 }
 
 impl RecordBuilder {
     /// Sets the key.
     pub fn key(mut self, key: impl Into<Bytes>) -> Self {
-        self.inner.key = Some(key.into());
+        self.entry.key = Some(key.into());
         self
     }
 
     /// Sets the payload; without it the payload is null.
     pub fn payload(mut self, payload: impl Into<Bytes>) -> Self {
-        self.inner.payload = Some(payload.into());
+        self.entry.payload = Some(payload.into());
         self
     }
 
     /// Sets the time, in milliseconds since the Unix epoch.
     pub fn timestamp(mut self, millis: i64) -> Self {
-        self.inner.timestamp = Some(millis);
+        self.entry.timestamp = Some(millis);
         self
     }
 
     /// Appends a header.
     pub fn header(mut self, name: impl Into<Arc<str>>, value: impl Into<Bytes>) -> Self {
-        self.inner.headers.push(Header { name: name.into(), value: Some(value.into()) });
+        self.headers.push(Header { name: name.into(), value: Some(value.into()) });
         self
     }
 
     /// Appends a header whose value is null.
     pub fn null_header(mut self, name: impl Into<Arc<str>>) -> Self {
-        self.inner.headers.push(Header { name: name.into(), value: None });
+        self.headers.push(Header { name: name.into(), value: None });
         self
     }
 
     /// Finishes the record.
-    pub fn build(mut self) -> Record {
+    pub fn build(self) -> Record {
+        let Self { partition, mut entry, headers } = self;
         let held = |part: &Option<Bytes>| part.as_ref().map_or(0, Bytes::len);
-        let headers = self.inner.headers.iter().map(|header| header.name.len() + held(&header.value));
-        self.inner.size = held(&self.inner.key) + held(&self.inner.payload) + headers.sum::<usize>();
-        Record { inner: Arc::new(self.inner) }
+        let of_headers = headers.iter().map(|header| header.name.len() + held(&header.value));
+        entry.size = held(&entry.key) + held(&entry.payload) + of_headers.sum::<usize>();
+        entry.headers = 0..headers.len();
+        let chunk = Arc::new(Chunk::new(partition, vec![entry], headers));
+        Record { chunk, index: 0 }
     }
 }
 
 impl fmt::Debug for RecordBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RecordBuilder").field("partition", &self.inner.partition).finish_non_exhaustive()
+        f.debug_struct("RecordBuilder").field("partition", &self.partition).finish_non_exhaustive()
     }
 }

@@ -54,7 +54,15 @@ impl Engine {
         if delivered > 0 {
             self.observer.on_delivered(&assignment.partition, delivered);
         }
-        arrivals.into_iter().take(delivered).for_each(|arrival| self.admit(index, arrival));
+        let mut arrivals = arrivals.into_iter().take(delivered).peekable();
+        while let Some(first) = arrivals.peek() {
+            let first = first.record.clone();
+            let memory = self.hold_memory(index, first.shared_bytes());
+            while let Some(arrival) = arrivals.next_if(|arrival| arrival.record.shares_memory(&first)) {
+                self.admit(index, memory, arrival);
+            }
+            self.let_go_of_memory(memory);
+        }
         if let Some((offset, Regression { expected })) = regression {
             let reason =
                 format!("offset {offset} was delivered where at least {expected} was due: was the topic created anew?");
@@ -64,7 +72,7 @@ impl Engine {
         self.touch(index);
     }
 
-    fn admit(&mut self, index: usize, arrival: Arrival) {
+    fn admit(&mut self, index: usize, memory: usize, arrival: Arrival) {
         let Arrival { record, identified, not_before, expires_at, step } = arrival;
         let known = match &identified {
             Identified::Id { fingerprint, .. } => self.known.is_done(fingerprint, self.now),
@@ -87,13 +95,13 @@ impl Engine {
         self.created += 1;
         let entry = self.works.vacant_entry();
         let id = WorkId(self.created << SLOT_BITS | entry.key() as u64);
-        let size = record.size();
         entry.insert(Work {
             id,
             record,
             fingerprint,
             message,
             part: index,
+            memory,
             lane,
             stage,
             arrived_at: self.now,
@@ -126,10 +134,11 @@ impl Engine {
             self.timers.push(Reverse((at, Timer::Work(id))));
         }
         self.in_flight += 1;
-        self.bytes += size;
+        if let Some(held) = self.memory.get_mut(memory) {
+            held.records += 1;
+        }
         if let Some(part) = self.parts.get_mut(index) {
             part.in_flight += 1;
-            part.bytes += size;
         }
         if known {
             return self.settle_duplicate(id, DuplicateBy::Cache, None);

@@ -99,6 +99,7 @@ use known::Known;
 use lane::{Lane, LaneIndex};
 use partition::Part;
 use planted::Bug;
+use pressure::Memory;
 use release::PendingRelease;
 use share::Share;
 use work::{Stage, Work};
@@ -157,6 +158,7 @@ pub struct Engine {
     store_refuses: bool,
     in_flight: usize,
     bytes: usize,
+    memory: Slab<Memory>,
     /// The suspect that runs alone, or waits to: nobody else starts.
     alone: Option<WorkId>,
     /// What became of the last records.
@@ -215,6 +217,7 @@ impl Engine {
             store_refuses: false,
             in_flight: 0,
             bytes: 0,
+            memory: Slab::new(),
             alone: None,
             share: Share::default(),
             given_back: Vec::new(),

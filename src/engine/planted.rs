@@ -62,6 +62,8 @@ pub(super) enum Bug {
     NeighbourSkipped,
     /// The known table forgets which record has an ID.
     InFlightForgotten,
+    /// Memory that records share counts as free when the first of them leaves.
+    MemoryFreedEarly,
 }
 
 impl Engine {

@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use super::partition::{Part, Phase};
-use super::{Action, Assignment, Engine};
+use super::{Action, Assignment, Bug, Engine};
 
 /// How long a partition may settle nothing, or let its records wait, before it is held back by a pause.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -42,7 +42,46 @@ impl Amount {
     }
 }
 
+/// Memory that records of one partition share.
+#[derive(Debug)]
+pub(super) struct Memory {
+    part: usize,
+    bytes: usize,
+    /// How many of the records are in flight, and one while they are taken in.
+    pub(super) records: usize,
+}
+
 impl Engine {
+    /// Counts memory that records share as held, until all of them have left and
+    /// [`let_go_of_memory`](Self::let_go_of_memory) was called once more.
+    pub(super) fn hold_memory(&mut self, part: usize, bytes: usize) -> usize {
+        self.bytes += bytes;
+        if let Some(part) = self.parts.get_mut(part) {
+            part.bytes += bytes;
+        }
+        self.memory.insert(Memory { part, bytes, records: 1 })
+    }
+
+    /// A record has left: memory that it shared is held no longer if it was the last.
+    pub(super) fn let_go_of_memory(&mut self, index: usize) {
+        let early = self.planted(Bug::MemoryFreedEarly);
+        let Some(memory) = self.memory.get_mut(index) else { return };
+        memory.records -= 1;
+        let (part, bytes) = (memory.part, memory.bytes);
+        if early {
+            memory.bytes = 0;
+        } else if memory.records > 0 {
+            return;
+        }
+        if memory.records == 0 {
+            self.memory.remove(index);
+        }
+        self.bytes -= bytes;
+        if let Some(part) = self.parts.get_mut(part) {
+            part.bytes -= bytes;
+        }
+    }
+
     /// Records not yet settled or dropped.
     pub fn in_flight(&self) -> usize {
         self.in_flight

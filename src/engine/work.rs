@@ -121,6 +121,8 @@ pub(super) struct Work {
     pub(super) message: Option<Arc<MessageDetails>>,
     /// Index of its assignment's state.
     pub(super) part: usize,
+    /// Index of what is counted of the memory that its record shares with others.
+    pub(super) memory: usize,
     pub(super) lane: LaneIndex,
     pub(super) stage: Stage,
     /// When it arrived from the source.

@@ -61,9 +61,8 @@ impl Engine {
         self.work(id)?;
         self.enter(id, Stage::Queued);
         let work = self.works.try_remove(slot(id))?;
-        let size = work.record.size();
         self.in_flight -= 1;
-        self.bytes -= size;
+        self.let_go_of_memory(work.memory);
         if let Some(fingerprint) = work.fingerprint {
             self.disown(fingerprint, id);
         }
@@ -71,7 +70,6 @@ impl Engine {
         self.stir(work.lane);
         if let Some(part) = self.parts.get_mut(work.part) {
             part.in_flight -= 1;
-            part.bytes -= size;
             self.touch(work.part);
         }
         self.drop_part_if_over(work.part);

@@ -1,13 +1,12 @@
-//! From librdkafka's messages to records that own what they hold.
+//! From librdkafka's messages to records that own what they hold, in memory that a chunk of them shares.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use bytes::BytesMut;
 use rdkafka::Message;
 use rdkafka::message::BorrowedMessage;
 
-use crate::record::{Record, TopicPartition};
+use crate::record::ChunkBuilder;
 
 use super::native::RawHeaders;
 
@@ -36,34 +35,8 @@ impl Names {
     }
 }
 
-/// Copies a message, once, into one buffer that key, payload and header values share.
-pub(super) fn record(message: &BorrowedMessage<'_>, partition: TopicPartition, names: &mut Names) -> Record {
-    let (key, payload, headers) = (message.key(), message.payload(), RawHeaders::of(message));
-    let held = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
-    let size = held(key) + held(payload) + headers.clone().map(|(_, value)| held(value)).sum::<usize>();
-
-    let mut buffer = BytesMut::with_capacity(size);
-    for part in [key, payload].into_iter().flatten().chain(headers.clone().filter_map(|(_, value)| value)) {
-        buffer.extend_from_slice(part);
-    }
-    let mut bytes = buffer.freeze();
-
-    let mut record = Record::builder(partition, message.offset());
-    if let Some(key) = key {
-        record = record.key(bytes.split_to(key.len()));
-    }
-    if let Some(payload) = payload {
-        record = record.payload(bytes.split_to(payload.len()));
-    }
-    if let Some(millis) = message.timestamp().to_millis() {
-        record = record.timestamp(millis);
-    }
-    for (name, value) in headers {
-        let name = names.share(name);
-        record = match value {
-            Some(value) => record.header(name, bytes.split_to(value.len())),
-            None => record.null_header(name),
-        };
-    }
-    record.build()
+/// Copies a message behind the others of its chunk; returns how many bytes it has.
+pub(super) fn copy(message: &BorrowedMessage<'_>, chunk: &mut ChunkBuilder, names: &mut Names) -> usize {
+    let headers = RawHeaders::of(message).map(|(name, value)| (names.share(name), value));
+    chunk.add(message.offset(), message.timestamp().to_millis(), message.key(), message.payload(), headers)
 }

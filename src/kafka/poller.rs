@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::engine::Assignment;
 use crate::failpoint::{self, Point};
 use crate::observe::CommitRefused;
-use crate::record::{Epoch, Offset, Record, TopicPartition};
+use crate::record::{ChunkBuilder, Epoch, Offset, TopicPartition};
 
 use super::commits::{Answer, Commits};
 use super::context::{Context, Note};
@@ -115,12 +115,25 @@ pub(super) struct Poller {
 /// The records of one round, by assignment.
 #[derive(Default)]
 struct Round {
-    batches: Vec<Batch>,
-    /// The batch of the record before: a fetch brings runs of one partition.
+    gathered: Vec<Gathered>,
+    /// Where the record before went: a fetch brings runs of one partition.
     last: usize,
     records: usize,
     bytes: usize,
     unowned: usize,
+}
+
+/// The records of one assignment.
+struct Gathered {
+    epoch: Epoch,
+    chunk: ChunkBuilder,
+}
+
+impl Gathered {
+    fn finish(self) -> Batch {
+        let assignment = Assignment { partition: self.chunk.partition().clone(), epoch: self.epoch };
+        Batch { assignment, records: self.chunk.finish() }
+    }
 }
 
 impl Poller {
@@ -215,12 +228,11 @@ impl Poller {
     }
 
     fn accept(&mut self, message: &BorrowedMessage<'_>) {
-        let known = self.round.batches.get(self.round.last).filter(|batch| {
-            let partition = &batch.assignment.partition;
-            partition.partition() == message.partition() && partition.topic() == message.topic()
-        });
+        let known = self.round.gathered.get(self.round.last).map(|gathered| gathered.chunk.partition());
+        let known = known
+            .filter(|partition| partition.partition() == message.partition() && partition.topic() == message.topic());
         let partition = match known {
-            Some(batch) => batch.assignment.partition.clone(),
+            Some(partition) => partition.clone(),
             None => TopicPartition::new(message.topic(), message.partition()),
         };
         // One lookup, which also finds the shared name of the topic.
@@ -240,8 +252,10 @@ impl Poller {
         owned.next = Some(message.offset() + 1);
         owned.leaders.delivered(message.offset(), native::leader_epoch(message));
         let epoch = owned.epoch;
-        let record = owned::record(message, partition.clone(), &mut self.names);
-        self.round.add(partition, epoch, record);
+        let chunk = self.round.chunk(partition, epoch);
+        let bytes = owned::copy(message, chunk, &mut self.names);
+        self.round.records += 1;
+        self.round.bytes += bytes;
     }
 
     fn end_round(&mut self) {
@@ -249,22 +263,21 @@ impl Poller {
             tracing::debug!(records = self.round.unowned, "dropped records of partitions that are not owned");
         }
         let round = std::mem::take(&mut self.round);
-        if round.batches.is_empty() {
+        if round.gathered.is_empty() {
             return;
         }
         self.pending_since.get_or_insert_with(Instant::now);
-        self.pending.extend(round.batches);
+        self.pending.extend(round.gathered.into_iter().map(Gathered::finish));
     }
 
     /// Throws away what was not yet handed over of partitions that are no longer delivered.
     pub(super) fn drop_pending(&mut self) {
         let owned = &self.owned;
-        let current = |batch: &Batch| {
-            let held = owned.get(&batch.assignment.partition);
-            held.is_some_and(|held| held.epoch == batch.assignment.epoch && !held.revoking)
+        let current = |partition: &TopicPartition, epoch: Epoch| {
+            owned.get(partition).is_some_and(|held| held.epoch == epoch && !held.revoking)
         };
-        self.pending.retain(current);
-        self.round.batches.retain(current);
+        self.pending.retain(|batch| current(&batch.assignment.partition, batch.assignment.epoch));
+        self.round.gathered.retain(|gathered| current(gathered.chunk.partition(), gathered.epoch));
         self.round.last = 0;
     }
 
@@ -362,22 +375,15 @@ impl Poller {
 }
 
 impl Round {
-    fn add(&mut self, partition: TopicPartition, epoch: Epoch, record: Record) {
-        self.records += 1;
-        self.bytes += record.size();
-        let fits = |batch: &Batch| batch.assignment.epoch == epoch && batch.assignment.partition == partition;
-        if !self.batches.get(self.last).is_some_and(fits) {
-            self.last = match self.batches.iter().position(fits) {
-                Some(found) => found,
-                None => {
-                    let assignment = Assignment { partition, epoch };
-                    self.batches.push(Batch { assignment, records: Vec::with_capacity(ROUND_RECORDS / 8) });
-                    self.batches.len() - 1
-                }
-            };
+    /// Where records of an assignment are gathered.
+    fn chunk(&mut self, partition: TopicPartition, epoch: Epoch) -> &mut ChunkBuilder {
+        let fits = |gathered: &Gathered| gathered.epoch == epoch && *gathered.chunk.partition() == partition;
+        if !self.gathered.get(self.last).is_some_and(fits) {
+            self.last = self.gathered.iter().position(fits).unwrap_or(self.gathered.len());
         }
-        if let Some(batch) = self.batches.get_mut(self.last) {
-            batch.records.push(record);
+        if self.last == self.gathered.len() {
+            self.gathered.push(Gathered { epoch, chunk: ChunkBuilder::new(partition) });
         }
+        &mut self.gathered[self.last].chunk
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::context::{Context, reason_of};
 use super::owned::{self, Names};
 use super::{KafkaSettings, SourceError, start};
-use crate::record::{Offset, Record, TopicPartition};
+use crate::record::{ChunkBuilder, Offset, Record, TopicPartition};
 
 /// How long nothing may come before the brokers count as away.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -117,13 +117,16 @@ impl KafkaSettings {
                         continue;
                     }
                     *next = message.offset() + 1;
-                    let record = owned::record(&message, TopicPartition::new(topic, message.partition()), &mut names);
+                    let mut chunk = ChunkBuilder::new(TopicPartition::new(topic, message.partition()));
+                    owned::copy(&message, &mut chunk, &mut names);
                     if *next >= *to {
                         left.remove(&message.partition());
                     }
                     let ahead: u64 = left.values().map(|(from, to)| u64::try_from(to - from).unwrap_or(0)).sum();
-                    if each(record, all.saturating_sub(ahead)).is_break() {
-                        return Ok(());
+                    for record in chunk.finish() {
+                        if each(record, all.saturating_sub(ahead)).is_break() {
+                            return Ok(());
+                        }
                     }
                 }
             }

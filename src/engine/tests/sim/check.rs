@@ -1,5 +1,7 @@
 //! What must hold after every step.
 
+use std::collections::HashMap;
+
 use super::super::super::*;
 use super::facts::{Fate, Sometimes};
 use super::plan::What;
@@ -374,6 +376,12 @@ impl World {
         }
         self.workers[who].given_back = given_back;
         let worker = &self.workers[who];
+        let memory = |work: &Work| (work.memory, work.record.shared_bytes());
+        let held: HashMap<usize, usize> = worker.engine.works.iter().map(|(_, work)| memory(work)).collect();
+        let (counted, held) = (worker.engine.bytes, held.values().sum::<usize>());
+        if counted != held {
+            return self.fail(format!("I12: w{who} counts {counted} bytes, and {held} are held"));
+        }
         if !worker.parked.is_empty() && !worker.in_process_deadlock && worker.has_deadlock() {
             self.workers[who].in_process_deadlock = true;
             self.counts.reached(Sometimes::InProcessDeadlock);

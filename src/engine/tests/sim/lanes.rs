@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 
 use super::super::super::Order;
 use super::plan::{Conduct, Entry, Plan, What};
-use crate::record::Record;
+use crate::record::ChunkBuilder;
 
 /// How many records at the head of a log are meant for one another where lanes are tangled.
 const TANGLED: usize = 3;
@@ -18,6 +18,10 @@ pub(super) fn lay_lanes(rng: &mut StdRng, order: Order, tangled: bool, log: &mut
         let keys = rng.random_range(1..=5);
         // As most producers have it, an ID comes with one key; but nothing makes them.
         let mut key_of: Option<HashMap<What, usize>> = rng.random_ratio(1, 2).then(HashMap::new);
+        let Some(partition) = log.first().map(|entry| entry.record.partition().clone()) else { continue };
+        // Records that arrive together share memory, a few of them each time.
+        let mut records = Vec::new();
+        let mut chunk = ChunkBuilder::new(partition.clone());
         for (index, entry) in log.iter_mut().enumerate() {
             let drawn = if rng.random_ratio(1, 5) { 0 } else { rng.random_range(1..=keys) };
             let key = match &mut key_of {
@@ -25,14 +29,19 @@ pub(super) fn lay_lanes(rng: &mut StdRng, order: Order, tangled: bool, log: &mut
                 Some(key_of) => *key_of.entry(entry.what).or_insert(drawn),
                 None => drawn,
             };
-            let record = Record::builder(entry.record.partition().clone(), entry.offset).payload("p");
-            entry.record = if key == 0 { record } else { record.key(vec![key as u8]) }.build();
+            let bytes = [key as u8];
+            chunk.add(entry.offset, None, (key != 0).then_some(&bytes[..]), Some(b"p"), std::iter::empty());
+            if rng.random_ratio(1, 3) {
+                records.extend(std::mem::replace(&mut chunk, ChunkBuilder::new(partition.clone())).finish());
+            }
             entry.lane = match order {
                 Order::Partition => 0,
                 Order::Key => key,
                 Order::Unordered => index,
             };
         }
+        records.extend(chunk.finish());
+        log.iter_mut().zip(records).for_each(|(entry, record)| entry.record = record);
     }
 }
 

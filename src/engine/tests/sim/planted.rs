@@ -39,6 +39,7 @@ const BUGS: &[(Flaw, &[&str])] = &[
     (Engine(Bug::OthersStartDuringATry), &["I13", "I6"]),
     (Engine(Bug::NeighbourSkipped), &["I13"]),
     (Engine(Bug::InFlightForgotten), &["I3"]),
+    (Engine(Bug::MemoryFreedEarly), &["I12"]),
     (Store(StoreBug::StaleRelease), &["I7"]),
     (Store(StoreBug::DoneBeforeLease), &["I3"]),
     (Store(StoreBug::NextSliceMissed), &["I3"]),
