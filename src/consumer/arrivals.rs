@@ -17,7 +17,7 @@ use super::driver::Driver;
 use super::retry;
 
 /// How many records are taken in at once. The memory of many more would be given back to the system each time.
-const CHUNK: usize = 256;
+const SLICE: usize = 256;
 
 impl<C: Call> Driver<C> {
     pub(super) fn records(&mut self, batch: Batch) {
@@ -26,7 +26,7 @@ impl<C: Call> Driver<C> {
         let mut records = records.into_iter().map(|record| self.arrive(record, now, wall)).peekable();
         let mut events = Vec::new();
         while records.peek().is_some() {
-            let (assignment, arrivals) = (assignment.clone(), records.by_ref().take(CHUNK).collect());
+            let (assignment, arrivals) = (assignment.clone(), records.by_ref().take(SLICE).collect());
             events.push(Event::Records { assignment, arrivals });
         }
         drop(records);

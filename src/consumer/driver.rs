@@ -34,6 +34,10 @@ use super::topics::OtherTopics;
 /// How many answers or records one turn of the loop takes from a channel before it looks at the others again.
 const MAX_TURN: usize = 1024;
 
+/// How many requests of one kind travel to the store together at most. Nobody waits for a single one of them, so there may
+/// be more than of a `Deduplicator`'s callers.
+const MAX_BATCH: usize = 256;
+
 /// How often the states of store and Kafka are looked at, which costs nothing: it is what was last seen.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -114,7 +118,7 @@ pub(super) struct Driver<C> {
 
 impl<C: Call> Driver<C> {
     pub(super) fn new(parts: Parts, handler: C, source: Source) -> Self {
-        let batches = Batches::new(&parts.store);
+        let batches = Batches::new(&parts.store, MAX_BATCH);
         let calls = Calls::new(handler, parts.handler_time_limit);
         Self {
             keeps_details: parts.store.keeps_details(),

@@ -42,11 +42,11 @@ pub(crate) enum Answered<Tag> {
 }
 
 impl<Tag> Batches<Tag> {
-    /// A few round trips of each kind at a time.
-    pub(crate) fn new(store: &Arc<dyn Store>) -> Self {
+    /// A few round trips of each kind at a time, each with so many items at most.
+    pub(crate) fn new(store: &Arc<dyn Store>, most: usize) -> Self {
         let [claim, complete, renew, release, note] = std::array::from_fn(|_| Arc::clone(store));
         Self {
-            claims: Coalescer::new(move |batch| claim.claim(batch)),
+            claims: Coalescer::new(move |batch| claim.claim(batch)).max_batch(most),
             completions: Coalescer::new(move |batch: Vec<Handed>| {
                 // The time that they waited for their round trip is part of how long the claims are held.
                 let waited = |(completion, since): Handed| Completion {
@@ -54,10 +54,11 @@ impl<Tag> Batches<Tag> {
                     ..completion
                 };
                 complete.complete(batch.into_iter().map(waited).collect())
-            }),
-            renewals: Coalescer::new(move |batch| renew.renew(batch)),
-            releases: Coalescer::new(move |batch| release.release(batch)),
-            notes: Coalescer::new(move |batch| note.give_up(batch)),
+            })
+            .max_batch(most),
+            renewals: Coalescer::new(move |batch| renew.renew(batch)).max_batch(most),
+            releases: Coalescer::new(move |batch| release.release(batch)).max_batch(most),
+            notes: Coalescer::new(move |batch| note.give_up(batch)).max_batch(most),
             first: 0,
         }
     }

@@ -17,9 +17,9 @@ use futures_util::stream::FuturesUnordered;
 
 use crate::store::{Answers, Cause, StoreError};
 
-/// The most requests that travel together: beyond a hundred or so a batch saves little more, and one answer would keep
-/// all of them waiting. 256 callers on one thread all waited for the same round trip, and client and store worked in
-/// turns: one batch of up to 512 at a time gave 0.64 of a bare pipelined client's rate (median of four runs), batches of
+/// The most requests of callers that travel together: beyond a hundred or so a batch saves little more, and one answer
+/// would keep all of them waiting. 256 callers on one thread all waited for the same round trip, and client and store worked
+/// in turns: one batch of up to 512 at a time gave 0.64 of a bare pipelined client's rate (median of four runs), batches of
 /// 128, up to four under way, 0.88. On several threads batches stay smaller by themselves, and it makes no difference.
 pub(crate) const MAX_BATCH: usize = 128;
 
@@ -67,7 +67,6 @@ impl<Tag, Req, Res> Coalescer<Tag, Req, Res> {
     }
 
     /// Caps a batch; at least one.
-    #[cfg(test)]
     pub(crate) fn max_batch(mut self, items: usize) -> Self {
         self.max_batch = items.max(1);
         self

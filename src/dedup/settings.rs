@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::actor::Actor;
 use super::batches::Batches;
+use super::coalesce::MAX_BATCH;
 use super::core::{Core, Handle as Keeper};
 use super::deduplicator::{Deduplicator, Shared};
 use super::desk::Desk;
@@ -124,7 +125,7 @@ impl Builder {
         let room = Arc::new(Semaphore::new(settings.max_in_flight));
         let state = State::new(Desk::new(&store, &settings, Instant::now()), Arc::clone(&room));
         let core = Arc::new(Core::new(state, room));
-        let actor = Actor::new(Arc::clone(&core), Batches::new(&store));
+        let actor = Actor::new(Arc::clone(&core), Batches::new(&store, MAX_BATCH));
         let Settings { id_key, observer, source, .. } = settings;
         let shared = Shared {
             handle: Arc::new(Keeper::new(core)),

@@ -32,7 +32,8 @@ pub struct EngineConfig {
     pub max_exposed: usize,
     /// Records in flight at once, in the whole process. Default 10,000. What the source has on its way may exceed it.
     pub max_in_flight: usize,
-    /// Bytes in flight at once, in the whole process. Default 64 MiB. What the source has on its way may exceed it.
+    /// Bytes in flight at once, in the whole process. Default 64 MiB. What the source has on its way may exceed it. Memory that
+    /// records share counts until the last of them has settled.
     pub max_in_flight_bytes: usize,
     /// Which records are handled one after the other. Default: those of a partition.
     pub order: Order,
