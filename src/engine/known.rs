@@ -9,6 +9,7 @@
 //!
 //! What is in flight is bounded by the records in flight. Of done IDs the latest are kept: a repeat mostly follows soon.
 
+use std::collections::hash_map::Entry::Occupied;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
@@ -112,21 +113,21 @@ impl Known {
     /// Ends an ownership, because the ID is done: by an answer to what was asked at `asked_at`, or later. Returns the records
     /// that waited for it.
     fn done(&mut self, fingerprint: Fingerprint, work: WorkId, asked_at: Duration) -> Vec<WorkId> {
-        if self.owner(&fingerprint) != Some(work) {
-            self.stop_waiting(fingerprint, work);
-            return Vec::new();
-        }
-        if self.capacity == 0 || self.forgot_at.is_some_and(|forgot_at| asked_at <= forgot_at) {
-            return self.release(fingerprint, work);
+        let remembers = self.capacity > 0 && self.forgot_at.is_none_or(|forgot_at| asked_at > forgot_at);
+        match self.entries.get_mut(&fingerprint) {
+            Some(entry) if *entry == Entry::InFlight(work) && remembers => {
+                *entry = Entry::Done(asked_at + self.lifetime);
+            }
+            _ => return self.release(fingerprint, work),
         }
         if self.done.len() >= self.capacity
             && let Some(oldest) = self.done.pop_front()
-            && matches!(self.entries.get(&oldest), Some(Entry::Done(_)))
+            && let Occupied(entry) = self.entries.entry(oldest)
+            && matches!(entry.get(), Entry::Done(_))
         {
-            self.entries.remove(&oldest);
+            entry.remove();
         }
         self.done.push_back(fingerprint);
-        self.entries.insert(fingerprint, Entry::Done(asked_at + self.lifetime));
         self.waiting_for(fingerprint)
     }
 
