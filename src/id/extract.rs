@@ -27,6 +27,13 @@ pub trait Extract: fmt::Debug + Send + Sync + 'static {
     /// Processes of one namespace compare it and refuse to work beside another rule, so it must stay the same for as
     /// long as the answers do, and change when they change.
     fn rule(&self) -> String;
+
+    /// The extractor that a list asks in place of this one where other rules stand before it; `None` for this one.
+    ///
+    /// [`RecordKey`](super::RecordKey) has one: behind other rules its IDs are of a kind of their own.
+    fn as_fallback(&self) -> Option<Arc<dyn Extract>> {
+        None
+    }
 }
 
 impl<E: Extract + ?Sized> Extract for Arc<E> {
@@ -36,6 +43,10 @@ impl<E: Extract + ?Sized> Extract for Arc<E> {
 
     fn rule(&self) -> String {
         (**self).rule()
+    }
+
+    fn as_fallback(&self) -> Option<Arc<dyn Extract>> {
+        (**self).as_fallback()
     }
 }
 

@@ -93,10 +93,10 @@ impl IdKey {
     ///    | 8 | length of the scope in bytes |
     ///    | as counted | the scope: the topic's name in UTF-8, the header's value as it is, the name in UTF-8 |
     ///    | 8 | replay count, 0 for an original |
-    ///    | 1 | kind of the ID: `00` text or bytes, `01` number, `02` content hash, `03` coordinates |
+    ///    | 1 | kind of the ID: `00` text or bytes, `01` number, `02` content hash, `03` coordinates, `04` a record key to which a list of rules falls back |
     ///    | the rest | the ID |
     ///
-    ///    The ID is: for text its UTF-8, for bytes themselves; for a number its decimal digits in ASCII, behind a `-`
+    ///    The ID is: for text its UTF-8, for bytes and keys themselves; for a number its decimal digits in ASCII, behind a `-`
     ///    where it is negative; for a content hash the 32 bytes that [`ContentHash`](super::ContentHash) defines; for
     ///    coordinates the partition in 4 bytes and the offset in 8, both in two's complement.
     /// 3. The *fingerprint* is the first 16 bytes of BLAKE3 in keyed mode, with the key, over the encoding. It is

@@ -12,6 +12,9 @@ use super::{Extract, IdProblem, Identity};
 /// An ID that is there but empty, repeated, without its scope or otherwise unusable ends the search, because what comes
 /// next could take two messages for one. The problem is then [`IdProblem::InList`], with what each extractor found.
 ///
+/// A record key behind the first rule is an ID of its own kind, because it names an entity more often than a message: the
+/// key `a7` never equals an ID `a7` that another rule found.
+///
 /// # Examples
 ///
 /// ```
@@ -20,7 +23,7 @@ use super::{Extract, IdProblem, Identity};
 /// let ids = FirstOf::new(HeaderId::cloud_events()).or(HeaderId::new("x-message-id")).or(RecordKey::new());
 /// assert_eq!(
 ///     ids.rule(),
-///     r#"first of [header "ce_id" (scope header "ce_source"), header "x-message-id" (scope topic), key (scope topic)]"#,
+///     r#"first of [header "ce_id" (scope header "ce_source"), header "x-message-id" (scope topic), key as fallback (scope topic)]"#,
 /// );
 /// ```
 #[derive(Clone, Debug)]
@@ -38,8 +41,13 @@ impl FirstOf {
     /// Adds the extractor that is asked where all before it found nothing.
     #[must_use]
     pub fn or(mut self, next: impl Extract) -> Self {
-        self.extractors.push((next.rule().into(), Arc::new(next)));
+        let fallback = if self.extractors.is_empty() { None } else { next.as_fallback() };
+        self.push(fallback.unwrap_or_else(|| Arc::new(next)));
         self
+    }
+
+    fn push(&mut self, next: Arc<dyn Extract>) {
+        self.extractors.push((next.rule().into(), next));
     }
 }
 
@@ -64,5 +72,13 @@ impl Extract for FirstOf {
     fn rule(&self) -> String {
         let rules: Vec<&str> = self.extractors.iter().map(|(rule, _)| &**rule).collect();
         format!("first of [{}]", rules.join(", "))
+    }
+
+    fn as_fallback(&self) -> Option<Arc<dyn Extract>> {
+        let mut list = Self { extractors: Vec::new() };
+        for (_, extractor) in &self.extractors {
+            list.push(extractor.as_fallback().unwrap_or_else(|| Arc::clone(extractor)));
+        }
+        Some(Arc::new(list))
     }
 }

@@ -17,12 +17,22 @@ pub(crate) enum Kind {
     Number = 1,
     Content = 2,
     Coordinates = 3,
+    /// A record key that was taken because earlier rules of a list found no ID. A key names the entity of a message more
+    /// often than the message, so it never equals what another rule found.
+    FallbackKey = 4,
+}
+
+#[cfg(any(feature = "redis", test))]
+impl Kind {
+    /// Every kind.
+    pub(crate) const ALL: [Self; 5] = [Self::Bytes, Self::Number, Self::Content, Self::Coordinates, Self::FallbackKey];
 }
 
 /// The bytes that identify a message within its [`Scope`].
 ///
 /// Equality: the same kind and the same bytes. Text is its UTF-8 bytes, so a header `a7`, a record key `a7` and a JSON
-/// string `"a7"` are one ID; nothing is trimmed, folded or normalised. [All rules](super#when-two-messages-are-the-same).
+/// string `"a7"` are one ID; nothing is trimmed, folded or normalised. A key to which a list of rules falls back is an ID
+/// of its own kind. [All rules](super#when-two-messages-are-the-same).
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct MessageId {
     kind: Kind,
@@ -51,6 +61,11 @@ impl MessageId {
 
     pub(crate) fn of_kind(kind: Kind, bytes: impl Into<Bytes>) -> Self {
         Self { kind, bytes: bytes.into() }
+    }
+
+    /// The same bytes as the key that a list falls back to.
+    pub(super) fn of_fallback_key(self) -> Self {
+        Self { kind: Kind::FallbackKey, ..self }
     }
 
     /// The ID's bytes, without its kind.
@@ -149,8 +164,7 @@ impl Identity {
             b'n' => Scope::Name(text(scope)?),
             _ => return None,
         };
-        let kinds = [Kind::Bytes, Kind::Number, Kind::Content, Kind::Coordinates];
-        let kind = kinds.into_iter().find(|known| *known as u8 == kind)?;
+        let kind = Kind::ALL.into_iter().find(|known| *known as u8 == kind)?;
         let id = MessageId::of_kind(kind, Bytes::copy_from_slice(id));
         Some(Self { scope, id, replay: u64::from_le_bytes(*replay) })
     }
@@ -260,7 +274,7 @@ mod tests {
         let scopes =
             [Scope::Topic("orders".into()), Scope::Header(Bytes::from_static(b"\0\xff")), Scope::Name("".into())];
         for scope in scopes {
-            for kind in [Kind::Bytes, Kind::Number, Kind::Content, Kind::Coordinates] {
+            for kind in Kind::ALL {
                 let id = MessageId::of_kind(kind, &b"an ID\0"[..]);
                 let identity = Identity { scope: scope.clone(), id, replay: 7 };
                 let mut bytes = Vec::new();

@@ -23,7 +23,8 @@
 //! * Bytes are compared as they are. Nothing is trimmed, no case is folded, no Unicode is normalised: `a` and ` a`
 //!   differ, and so do `é` in one code point and `é` in two.
 //! * Where text came from does not matter: a header `a`, a record key `a` and a JSON string `"a"` are one ID.
-//!   A JSON string is compared after its escapes were resolved.
+//!   A JSON string is compared after its escapes were resolved. A record key to which a list falls back is of its own
+//!   kind, because it names an entity more often than a message.
 //! * Text is not a number: the JSON string `"1"` and the JSON number `1` differ.
 //! * A JSON number is an ID only where it is an integer from −2⁶³ to 2⁶⁴−1 in plain digits. `1.0`, `1e0` and `-0` are
 //!   other spellings of a number, and greater integers lose digits in many readers: [`IdProblem::Invalid`]. So are
@@ -38,8 +39,8 @@
 //! * A header that occurs more than once, or a JSON key on the pointer's path that occurs more than once in its object,
 //!   is [`IdProblem::Repeated`]: two readers could pick different ones.
 //! * An ID without its scope is [`IdProblem::NoScope`], never one in a default scope.
-//! * IDs of different kinds are never equal, whatever their bytes: text or bytes, numbers, content hashes, coordinates.
-//!   Nor are scopes of different kinds: topic, header, name.
+//! * IDs of different kinds are never equal, whatever their bytes: text or bytes, numbers, content hashes, coordinates,
+//!   keys to which a list falls back. Nor are scopes of different kinds: topic, header, name.
 //!
 //! What happens to a record without a usable ID is the choice of an [`IdPolicy`].
 

@@ -71,9 +71,19 @@ async fn id_without_its_source_is_reported_by_log_and_doctor() {
     assert!(!fine.contains(&"id_without_source".into()) && !fine.contains(&"no_message_id".into()), "{fine:?}");
 }
 
-/// A Debezium connector's topic: changes, and a tombstone behind a deletion.
 #[tokio::test]
 async fn tombstone_falls_through_to_the_key() {
+    // One of the two tombstones of the key.
+    captured(&[("HAPAX_ID", "json:/payload/source/lsn,key")], 4).await;
+}
+
+#[tokio::test]
+async fn tombstones_by_their_place_are_each_handled() {
+    captured(&[("HAPAX_ID", "json:/payload/source/lsn"), ("HAPAX_ID_POLICY", "coordinates")], 5).await;
+}
+
+/// A Debezium connector's topic: three changes, one of them twice, and the tombstones of two deletions of one row.
+async fn captured(settings: &[(&str, &str)], handled: usize) {
     let (kafka, redis) = (Kafka::shared().await, RedisServer::start());
     let app = App::start(|_| Reply::status(204)).await;
     let setting = Setting::new(kafka, 1, &redis, app.url()).await;
@@ -88,10 +98,10 @@ async fn tombstone_falls_through_to_the_key() {
         change(3),
     ];
     kafka.produce(&setting.topic, messages).await;
-    let hapax = setting.start(&[("HAPAX_ID", "json:/payload/source/lsn,key")]);
+    let hapax = setting.start(settings);
     settled(&hapax, 6).await;
-    assert_eq!(app.requests().len(), 4, "two changes, one tombstone, another change");
-    assert_eq!(hapax.metric("hapax_duplicates_total", "").await, 2);
+    assert_eq!(app.requests().len(), handled);
+    assert_eq!(hapax.metric("hapax_duplicates_total", "").await, 6 - handled as u64);
     assert_eq!(hapax.end().await, 0, "{}", hapax.process.output());
 }
 

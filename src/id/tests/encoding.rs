@@ -6,7 +6,7 @@ use super::encoding;
 use crate::id::identity::Kind;
 use crate::id::{Identity, MessageId, Scope};
 
-const KINDS: [Kind; 4] = [Kind::Bytes, Kind::Number, Kind::Content, Kind::Coordinates];
+const KINDS: [Kind; 5] = Kind::ALL;
 
 fn scope(kind: usize, bytes: Vec<u8>) -> Scope {
     let text = || String::from_utf8(bytes.clone()).unwrap().into();
@@ -24,7 +24,7 @@ fn identity(scope: Scope, replay: u64, kind: usize, id: Vec<u8>) -> Identity {
 /// Few values for each part, so that many of two identities are equal.
 fn any_identity() -> impl Strategy<Value = Identity> {
     let bytes = || prop::collection::vec(0..2u8, 0..3);
-    (0..3usize, bytes(), prop_oneof![0..3u64, Just(256), Just(u64::MAX)], 0..4usize, bytes())
+    (0..3usize, bytes(), prop_oneof![0..3u64, Just(256), Just(u64::MAX)], 0..KINDS.len(), bytes())
         .prop_map(|(s, scope_bytes, replay, k, id)| identity(scope(s, scope_bytes), replay, k, id))
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{outcome, record};
 use crate::id::{
-    CloudEvents, ContentHash, Extract, FirstOf, HeaderId, IdProblem, Identity, JsonPointer, MessageId, RecordKey,
-    Scope, ScopeRule, extract_fn,
+    CloudEvents, ContentHash, Extract, FirstOf, HeaderId, IdKey, IdProblem, Identity, JsonPointer, MessageId,
+    RecordKey, Scope, ScopeRule, extract_fn,
 };
 use crate::record::Record;
 
@@ -94,6 +94,33 @@ fn list_tombstone_is_identified_by_its_key() {
     assert_eq!(outcome(&alone, &record().key("k").build()), Err("null"), "a single rule has nothing to go on with");
 }
 
+/// A deletion's tombstone has the key of the row, which can be the ID of a message about that row.
+#[test]
+fn list_key_behind_the_first_rule_equals_no_other_id() {
+    let all = ScopeRule::Name("all".into());
+    let tombstone = record().key("order-42").build();
+    let same_text = || record().key("order-42").payload(r#"{"id":"order-42"}"#).header("x-id", "order-42");
+    let key = || RecordKey::new().scope(all.clone());
+    let shared: Arc<dyn Extract> = Arc::new(key());
+    for list in [
+        FirstOf::new(json("/id").scope(all.clone())).or(key()),
+        FirstOf::new(json("/id").scope(all.clone())).or(shared),
+        FirstOf::new(json("/id").scope(all.clone())).or(FirstOf::new(key())),
+        FirstOf::new(json("/none")).or(FirstOf::new(HeaderId::new("x-id").scope(all.clone())).or(key())),
+    ] {
+        let [message, deletion] = [&same_text().build(), &tombstone].map(|record| list.extract(record).unwrap());
+        assert_eq!(message.scope, deletion.scope, "{list:?}");
+        assert_eq!(message.id.as_bytes(), deletion.id.as_bytes(), "{list:?}");
+        assert_ne!(IdKey::default().fingerprint(&message), IdKey::default().fingerprint(&deletion), "{list:?}");
+        assert!(list.rule().contains("key as fallback (scope name"), "{}", list.rule());
+    }
+    // The first rule of a list is no fallback, and neither is a rule alone.
+    let first = FirstOf::new(key()).or(json("/id"));
+    assert_eq!(first.extract(&tombstone), key().extract(&tombstone));
+    assert_eq!(first.rule(), r#"first of [key (scope name "all"), json "/id" (scope topic)]"#);
+    assert_eq!(key().rule(), r#"key (scope name "all")"#);
+}
+
 #[test]
 fn list_within_a_list_is_one_of_its_rules() {
     let inner = || FirstOf::new(json("/id")).or(HeaderId::new("x-id"));
@@ -111,7 +138,7 @@ fn list_within_a_list_is_one_of_its_rules() {
     );
     assert_eq!(
         outer.rule(),
-        r#"first of [first of [json "/id" (scope topic), header "x-id" (scope topic)], key (scope topic)]"#
+        r#"first of [first of [json "/id" (scope topic), header "x-id" (scope topic)], key as fallback (scope topic)]"#
     );
 }
 

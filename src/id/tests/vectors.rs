@@ -75,6 +75,7 @@ fn identity(row: &Row) -> Identity {
         "number" => MessageId::of_kind(Kind::Number, id),
         "content" => MessageId::of_kind(Kind::Content, id),
         "coordinates" => MessageId::of_kind(Kind::Coordinates, id),
+        "fallback key" => MessageId::of_kind(Kind::FallbackKey, id),
         other => panic!("{other}"),
     };
     Identity { replay: row.replay, ..Identity::new(scope, id) }
@@ -92,7 +93,7 @@ fn fingerprints() {
     for kind in ["topic", "header", "name"] {
         assert!(rows.iter().any(|row| row.scope_kind == kind), "{kind}");
     }
-    for kind in ["bytes", "number", "content", "coordinates"] {
+    for kind in ["bytes", "number", "content", "coordinates", "fallback key"] {
         assert!(rows.iter().any(|row| row.id_kind == kind), "{kind}");
     }
 }

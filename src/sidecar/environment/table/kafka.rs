@@ -26,7 +26,7 @@ super::group! { KAFKA, "Kafka":
 
 super::group! { IDS, "Message IDs":
     ID = Variable::new("HAPAX_ID", Kind::Like("cloudevents, header:<name>, key, json:<pointer>, content or coordinates"),
-        "Where IDs come from. Of several, separated by commas, the first counts that finds one: the next is asked where the place is missing, is null, or has no payload to look in. `cloudevents` is the `id` of an event within its `source`, in binary and structured mode; `json:/order/id` a place in the payload; `content` a hash of key and payload; `coordinates` catches redelivery only.")
+        "Where IDs come from. Of several, separated by commas, the first counts that finds one: the next is asked where the place is missing, is null, or has no payload to look in. `cloudevents` is the `id` of an event within its `source`, in binary and structured mode; `json:/order/id` a place in the payload; `key` the record key, where it names the message and not what the message is about; `content` a hash of key and payload; `coordinates` catches redelivery only.")
         .default("cloudevents").push();
     ID_SCOPE = Variable::new("HAPAX_ID_SCOPE", Kind::Like("topic, header:<name> or name:<text>"),
         "What IDs are unique in: the topic, the value of a header, or one name for all. Not for `cloudevents` and `coordinates`, which have their own.")
