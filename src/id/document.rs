@@ -29,9 +29,8 @@ pub(super) fn read<'r, S: DeserializeSeed<'r>>(
     if payload.is_empty() {
         return Err(IdProblem::Unread { part: "payload".into(), problem: "is empty, which is not valid JSON" });
     }
-    // No JSON document begins with a zero byte, so the prefix cannot be mistaken.
-    let registered = payload.len() >= REGISTRY_PREFIX && payload.starts_with(&[0]);
-    let document = if registered { &payload[REGISTRY_PREFIX..] } else { payload };
+    let document = json(payload);
+    let registered = document.len() < payload.len();
     let value = parse(document, seed).map_err(|problem| IdProblem::Invalid {
         part: "payload".into(),
         problem: match other_format(record, payload, registered) {
@@ -44,6 +43,15 @@ pub(super) fn read<'r, S: DeserializeSeed<'r>>(
         },
     })?;
     Ok((value, payload))
+}
+
+/// Where the JSON of a payload begins: behind the prefix of a schema registry, where there is one. No JSON document begins
+/// with a zero byte, so the prefix cannot be mistaken.
+pub(crate) fn json(payload: &[u8]) -> &[u8] {
+    match payload.starts_with(&[0]) {
+        true => payload.get(REGISTRY_PREFIX..).unwrap_or(payload),
+        false => payload,
+    }
 }
 
 fn parse<'r, S: DeserializeSeed<'r>>(document: &'r [u8], seed: S) -> Result<S::Value, String> {

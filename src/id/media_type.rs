@@ -9,7 +9,7 @@ const CLOUD_EVENTS: &str = "application/cloudevents";
 
 /// The format of a CloudEvent in structured mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum EventFormat {
+pub(crate) enum EventFormat {
     /// One event in JSON.
     Json,
     /// Several events in one payload.
@@ -28,7 +28,7 @@ pub(super) enum EventFormat {
 ///
 /// [`IdProblem::Repeated`] where the record has several content types and they disagree.
 pub(super) fn event_format(record: &Record) -> Result<Option<EventFormat>, IdProblem> {
-    let mut types = content_types(record).map(of_media_type);
+    let mut types = content_types(record).map(event_format_of);
     let Some(first) = types.next() else { return Ok(None) };
     match types.all(|other| other == first) {
         true => Ok(first),
@@ -42,7 +42,9 @@ fn content_types(record: &Record) -> impl Iterator<Item = &str> {
     named.filter_map(|header| std::str::from_utf8(header.value.as_ref()?).ok())
 }
 
-fn of_media_type(text: &str) -> Option<EventFormat> {
+/// The format that a media type names, with or without parameters and spaces around it; `None` where it is none of a
+/// CloudEvent in structured mode.
+pub(crate) fn event_format_of(text: &str) -> Option<EventFormat> {
     // Parameters such as the charset follow a semicolon.
     let essence = text.split(';').next().unwrap_or_default().trim();
     let (start, format) = essence.split_at_checked(CLOUD_EVENTS.len())?;

@@ -71,6 +71,8 @@ pub(crate) use cloud_events::is_event;
 pub(crate) use cloud_events::leaves_source_out;
 pub use content::ContentHash;
 pub use coordinates::Coordinates;
+#[cfg(feature = "sidecar")]
+pub(crate) use document::json;
 pub use extract::{Extract, ExtractFn, extract_fn};
 pub(crate) use fingerprint::BuildFingerprintHasher;
 pub use fingerprint::{Fingerprint, IdKey};
@@ -79,6 +81,8 @@ pub use header::HeaderId;
 pub use identity::{IdProblem, Identity, MAX_ID_BYTES, MessageId, Scope};
 pub use json::JsonPointer;
 pub use key::RecordKey;
+#[cfg(feature = "sidecar")]
+pub(crate) use media_type::{EventFormat, event_format_of};
 pub use namespace::{InvalidNamespace, Namespace};
 pub use pointer::{InvalidPointer, MAX_POINTER_DEPTH};
 pub use policy::{IdPolicy, Identification, Identifier, NoMessageId};

@@ -315,6 +315,41 @@ fn array_of_events_in_a_record_carries_a_key_for_each() {
     }
 }
 
+/// However its type is written, and whatever stands before it: an event that IDs are read from is one that is copied.
+#[test]
+fn event_in_any_disguise_carries_our_key() {
+    let json = "application/cloudevents+json";
+    let utf8 = "application/cloudevents+json; charset=utf-8";
+    for (media_type, before, sent_as) in [
+        ("application/cloudevents", b"".as_slice(), utf8),
+        ("application/cloudevents; charset=utf-8", b"", utf8),
+        ("application/cloudevents+json", b"\0\0\0\0\x0c", json),
+        (" application/cloudevents+json", b"", json),
+        ("\tApplication/CloudEvents+JSON ;a=b\r\n", b"", "Application/CloudEvents+JSON ;a=b"),
+        ("application/cloudevents+json", b"\xef\xbb\xbf", json),
+        ("application/cloudevents", b"\0\0\0\0\x0c\xef\xbb\xbf", utf8),
+        ("application/cloudevents+unknown", b"", "application/cloudevents+unknown"),
+    ] {
+        let payload = [before, FORGED_EVENT.as_bytes()].concat();
+        let record = FORGED.iter().fold(
+            Record::builder(TopicPartition::new("orders", 3), 42).key("customer 7").header("content-type", media_type),
+            |record, (name, value)| record.header(*name, *value),
+        );
+        let record = record.payload(payload).build();
+        let request = Pair::new(|_| ()).post(&record);
+        is_ours(&request);
+        assert_eq!(std::str::from_utf8(&request.body).unwrap(), SENT, "{media_type:?} {before:?}");
+        assert_eq!(request.header("content-type"), sent_as, "{media_type:?}");
+        let sent: serde_json::Value = serde_json::from_str(SENT).unwrap();
+        assert_eq!(together(PushProtocol::Http, std::slice::from_ref(&record)), serde_json::json!([sent]));
+        assert_eq!(together(PushProtocol::Dapr, &[record])["entries"][0]["event"], sent);
+    }
+    // The type that the settings give to records without one.
+    let record = Record::builder(TopicPartition::new("orders", 3), 42).key("customer 7").payload(FORGED_EVENT).build();
+    let request = Pair::new(|settings| settings.content_type = json.to_owned()).post(&record);
+    assert_eq!(std::str::from_utf8(&request.body).unwrap(), SENT);
+}
+
 #[test]
 fn event_in_another_format_is_passed_on() {
     for (media_type, payload) in [

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::headers::{MOST_HEADERS, Unfit};
-use crate::id::Fingerprint;
+use crate::id::{EventFormat, Fingerprint, event_format_of};
 use crate::record::{Header, Record};
 
 /// What the names of attributes begin with in the headers of records.
@@ -38,28 +38,24 @@ pub(super) enum Content<'r> {
     /// A payload.
     Data(&'r str, &'r Bytes),
     /// An event in structured mode: the record's headers say nothing of it.
-    Event(&'r str, &'r Bytes),
+    Event(EventFormat, &'r str, &'r Bytes),
 }
 
 /// Reads what a record holds.
 pub(super) fn content<'r>(record: &'r Record, defaults: &'r Defaults) -> Content<'r> {
     let Some(payload) = record.payload() else { return Content::Nothing };
-    let given = last(record, |header| header.name.eq_ignore_ascii_case("content-type"));
-    match given.filter(|given| is_media_type(given)) {
-        Some(event) if starts_with(event, "application/cloudevents") => Content::Event(event, payload),
-        Some(given) => Content::Data(given, payload),
-        None => Content::Data(&defaults.content_type, payload),
+    let given = last(record, |header| header.name.eq_ignore_ascii_case("content-type")).map(str::trim);
+    let media_type = given.filter(|given| is_media_type(given)).unwrap_or(&defaults.content_type);
+    // Recognised as for IDs, or what its producer wrote there would pass for ours.
+    match event_format_of(media_type) {
+        Some(format) => Content::Event(format, media_type, payload),
+        None => Content::Data(media_type, payload),
     }
 }
 
 /// Whether it can be a content type: nobody reads one that is not ASCII, or only spaces.
 pub(super) fn is_media_type(text: &str) -> bool {
     !text.trim().is_empty() && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
-}
-
-/// Whether a media type begins with this, however it is written.
-pub(super) fn starts_with(media_type: &str, prefix: &str) -> bool {
-    media_type.as_bytes().get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
 }
 
 fn last(record: &Record, matches: impl Fn(&Header) -> bool) -> Option<&str> {
@@ -303,15 +299,28 @@ mod tests {
             match content(&record.build(), &defaults) {
                 Content::Nothing => "nothing".to_owned(),
                 Content::Data(content_type, _) => content_type.to_owned(),
-                Content::Event(content_type, _) => format!("event: {content_type}"),
+                Content::Event(format, content_type, _) => format!("{format:?} event: {content_type}"),
             }
         };
         assert_eq!(kind(None), "application/octet-stream");
         assert_eq!(kind(Some("text/plain")), "text/plain");
+        assert_eq!(kind(Some(" text/plain\r\n")), "text/plain");
         for unusable in ["text/plain\r\nhost: x", "text/größe", "a\tb", " "] {
             assert_eq!(kind(Some(unusable)), "application/octet-stream", "{unusable}");
         }
-        assert_eq!(kind(Some("Application/CloudEvents+json; x")), "event: Application/CloudEvents+json; x");
+        for (given, expected) in [
+            ("Application/CloudEvents+json; x", "Json event: Application/CloudEvents+json; x"),
+            (" application/cloudevents+json", "Json event: application/cloudevents+json"),
+            ("application/cloudevents", "Json event: application/cloudevents"),
+            ("application/cloudevents ; charset=utf-8", "Json event: application/cloudevents ; charset=utf-8"),
+            ("application/cloudevents-batch", "Batch event: application/cloudevents-batch"),
+            ("application/cloudevents+avro", "Avro event: application/cloudevents+avro"),
+            ("application/cloudevents+xml", "Other event: application/cloudevents+xml"),
+        ] {
+            assert_eq!(kind(Some(given)), expected);
+        }
+        let events = Defaults { content_type: "application/cloudevents+json".to_owned(), ..defaults.clone() };
+        assert!(matches!(content(&record().payload("x").build(), &events), Content::Event(EventFormat::Json, ..)));
         assert!(matches!(content(&record().build(), &defaults), Content::Nothing));
     }
 

@@ -8,7 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::event::{Attributes, Content, starts_with};
+use super::event::{Attributes, Content};
+use crate::id::json;
 
 /// The media type of one event.
 pub(super) const MEDIA_TYPE: &str = "application/cloudevents+json; charset=utf-8";
@@ -28,7 +29,7 @@ pub(super) fn write(into: &mut Vec<u8>, attributes: &Attributes<'_>, content: Co
         into.push(b':');
         string(into, value);
     }
-    if let Content::Data(media_type, data) | Content::Event(media_type, data) = content {
+    if let Content::Data(media_type, data) | Content::Event(_, media_type, data) = content {
         into.extend_from_slice(b",\"datacontenttype\":");
         string(into, media_type);
         let text = is_text(media_type).then(|| std::str::from_utf8(data).ok()).flatten();
@@ -55,25 +56,15 @@ pub(super) fn string(into: &mut Vec<u8>, text: &str) {
 
 /// Copies an event that its producer wrote, with these attributes in place of any that have their names in any letter
 /// case. `None` where it is no JSON object.
-pub(super) fn copied(media_type: &str, event: &[u8], ours: &Attributes<'_>) -> Option<Vec<u8>> {
-    if !starts_with(media_type, "application/cloudevents+json") {
-        return None;
-    }
+pub(super) fn copied(event: &[u8], ours: &Attributes<'_>) -> Option<Vec<u8>> {
     let mut into = Vec::with_capacity(event.len() + 256);
-    copy(&mut into, &serde_json::from_slice(event).ok()?, ours);
+    copy(&mut into, &serde_json::from_slice(document(event)).ok()?, ours);
     Some(into)
 }
 
 /// As [`copied`], for an array of events: `ours` for the one at each place, from 0.
-pub(super) fn copied_batch<'o>(
-    media_type: &str,
-    events: &[u8],
-    ours: impl Fn(usize) -> Attributes<'o>,
-) -> Option<Vec<u8>> {
-    if !starts_with(media_type, "application/cloudevents-batch+json") {
-        return None;
-    }
-    let events: Vec<Members<'_>> = serde_json::from_slice(events).ok()?;
+pub(super) fn copied_batch<'o>(events: &[u8], ours: impl Fn(usize) -> Attributes<'o>) -> Option<Vec<u8>> {
+    let events: Vec<Members<'_>> = serde_json::from_slice(document(events)).ok()?;
     let mut into = vec![b'['];
     for (at, event) in events.iter().enumerate() {
         if at > 0 {
@@ -83,6 +74,12 @@ pub(super) fn copied_batch<'o>(
     }
     into.push(b']');
     Some(into)
+}
+
+/// The JSON of a payload: behind the prefix of a schema registry, and behind a byte order mark.
+fn document(payload: &[u8]) -> &[u8] {
+    let document = json(payload);
+    document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document)
 }
 
 fn copy(into: &mut Vec<u8>, event: &Members<'_>, ours: &Attributes<'_>) {
@@ -148,7 +145,7 @@ fn is_text(media_type: &str) -> bool {
         Some((_, charset)) => matches!(charset.trim_matches(['"', ' ']), "utf-8" | "us-ascii"),
         None => true,
     };
-    starts_with(media_type, "text/") && utf8
+    essence(media_type).to_ascii_lowercase().starts_with("text/") && utf8
 }
 
 /// Base64 with padding, written where it belongs: a payload may be long.
@@ -166,6 +163,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::id::EventFormat;
 
     fn event(content: Content<'_>) -> String {
         let mut into = Vec::new();
@@ -233,30 +231,26 @@ mod tests {
                 r#"{"q\"":12345678901234567890123,"offset":"7","idempotencykey":"k"}"#,
             ),
         ] {
-            let copied = copied("application/cloudevents+json; charset=utf-8", event.as_bytes(), &ours()).unwrap();
-            assert_eq!(String::from_utf8(copied).unwrap(), expected, "{event}");
+            for before in [b"".as_slice(), b"\0\0\0\0\x0c", b"\xef\xbb\xbf", b"\0\0\0\0\x0c\xef\xbb\xbf"] {
+                let copied = copied(&[before, event.as_bytes()].concat(), &ours()).unwrap();
+                assert_eq!(String::from_utf8(copied).unwrap(), expected, "{before:?} {event}");
+            }
         }
     }
 
     #[test]
     fn what_only_claims_to_be_an_event_is_not_copied() {
-        for (media_type, bytes) in [
-            ("application/cloudevents+json", b"{},{}".as_slice()),
-            ("application/cloudevents+json", b"[]"),
-            ("application/cloudevents+json", b"{\"a\":\"\xff\"}"),
-            ("application/cloudevents+avro", b"{}"),
-            ("application/cloudevents-batch+json", b"{}"),
-        ] {
-            assert_eq!(copied(media_type, bytes, &ours()), None, "{media_type} {bytes:?}");
-            let given = event(Content::Event(media_type, &Bytes::copy_from_slice(bytes)));
-            assert!(given.starts_with(r#"{"id":"a\"7","#), "{media_type} {bytes:?}");
+        for bytes in [b"{},{}".as_slice(), b"[]", b"{\"a\":\"\xff\"}", b"\0\0\0\0{}", b""] {
+            assert_eq!(copied(bytes, &ours()), None, "{bytes:?}");
+            let given = event(Content::Event(EventFormat::Json, MEDIA_TYPE, &Bytes::copy_from_slice(bytes)));
+            assert!(given.starts_with(r#"{"id":"a\"7","#), "{bytes:?}");
         }
     }
 
     #[test]
     fn copied_batch_carries_our_attributes_for_each_place() {
         let ours = |at: usize| -> Attributes<'static> { vec![("idempotencykey", format!("k-{at}").into())] };
-        let batch = |text: &str| copied_batch("application/cloudevents-batch+json", text.as_bytes(), ours);
+        let batch = |text: &str| copied_batch(text.as_bytes(), ours);
         let copied = batch(r#"[{"id":1,"IdempotencyKey":"forged"}, {}]"#).unwrap();
         assert_eq!(copied, br#"[{"id":1,"idempotencykey":"k-0"},{"idempotencykey":"k-1"}]"#);
         assert_eq!(batch("[]"), Some(b"[]".to_vec()));

@@ -9,6 +9,7 @@ use super::headers::{self, Made, Unfit};
 use super::{PushFormat, PushProtocol, PushSettings, batch, dapr, structured};
 use crate::consumer::Attempt;
 use crate::error::Problem;
+use crate::id::EventFormat;
 use crate::record::Record;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -60,10 +61,10 @@ impl Writer {
         let content = event::content(record, &self.defaults);
         let (content_type, body) = match content {
             // Written by its producer, in a format that may be none of ours.
-            Content::Event(media_type, event) => {
-                let body = copied(media_type, event, record, &key, attempt).map_or_else(|| event.clone(), Bytes::from);
-                (HeaderValue::from_str(media_type).ok(), body)
-            }
+            Content::Event(format, media_type, event) => match copied(format, event, record, &key, attempt) {
+                Some(copy) => (HeaderValue::from_str(media_type_of(format, media_type)).ok(), copy.into()),
+                None => (HeaderValue::from_str(media_type).ok(), event.clone()),
+            },
             _ if !self.binary => {
                 let body = self.structured(record, &key, attempt, content)?;
                 (Some(HeaderValue::from_static(structured::MEDIA_TYPE)), body.into())
@@ -94,8 +95,8 @@ impl Writer {
     pub(super) fn entry(&self, record: &Record, attempt: &Attempt) -> Result<Vec<u8>, Unfit> {
         let key = event::key(record, attempt.fingerprint.as_ref());
         let content = event::content(record, &self.defaults);
-        if let Content::Event(media_type, event) = content
-            && let Some(event) = structured::copied(media_type, event, &event::ours(record, &key, attempt.number))
+        if let Content::Event(EventFormat::Json | EventFormat::Other, _, event) = content
+            && let Some(event) = structured::copied(event, &event::ours(record, &key, attempt.number))
         {
             return Ok(event);
         }
@@ -131,9 +132,22 @@ impl Writer {
 }
 
 /// An event, or an array of events, that the record's producer wrote, with our attributes. Each event of an array has a
-/// key of its own, or a receiver would take all but the first for duplicates.
-fn copied(media_type: &str, event: &[u8], record: &Record, key: &str, attempt: &Attempt) -> Option<Vec<u8>> {
+/// key of its own, or a receiver would take all but the first for duplicates. A format that is not known may be JSON.
+fn copied(format: EventFormat, event: &[u8], record: &Record, key: &str, attempt: &Attempt) -> Option<Vec<u8>> {
     let ours = event::ours(record, key, attempt.number);
-    structured::copied(media_type, event, &ours)
-        .or_else(|| structured::copied_batch(media_type, event, |at| event::ours_at(&ours, key, at)))
+    match format {
+        EventFormat::Json | EventFormat::Other => structured::copied(event, &ours),
+        EventFormat::Batch => structured::copied_batch(event, |at| event::ours_at(&ours, key, at)),
+        EventFormat::Avro | EventFormat::Protobuf => None,
+    }
+}
+
+/// The media type of a copy: that of its producer, where it names the format of the copy.
+fn media_type_of(format: EventFormat, given: &str) -> &str {
+    let essence = given.split(';').next().unwrap_or_default().trim();
+    match format {
+        EventFormat::Json if !essence.contains('+') => structured::MEDIA_TYPE,
+        EventFormat::Batch if !essence.contains('+') => structured::BATCH_MEDIA_TYPE,
+        _ => given,
+    }
 }
