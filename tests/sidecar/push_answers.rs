@@ -66,7 +66,7 @@ async fn every_status_means_what_the_table_says() {
         let expected = match status {
             200..=299 => None,
             400 | 413 | 415 | 422 => Some(FailureKind::Fatal),
-            300..=399 | 401 | 403..=405 | 407 | 409 | 421 | 429 | 503 => Some(FailureKind::Unavailable),
+            409 | 429 | 503 => Some(FailureKind::Unavailable),
             _ => Some(FailureKind::Retryable),
         };
         assert_eq!(kind(&result), expected, "{status}: {result:?}");
@@ -115,14 +115,17 @@ async fn what_may_have_been_handled_counts_as_an_attempt() {
         vec![Step::Hang],
         vec![Step::Reset],
         vec![Step::Close],
-        vec![Step::Send(b"HTTP/1.1 200 OK\r\ncontent-le".to_vec()), Step::Reset],
-        vec![Step::Send(b"HTTP/1.1 200 OK\r\ncontent-le".to_vec()), Step::Close],
+        vec![Step::Send(b"HTTP/1.1 200 O".to_vec()), Step::Reset],
+        vec![Step::Send(b"HTTP/1.1 200 O".to_vec()), Step::Close],
+        vec![Step::Send(b"HTTP/1.1 200 O".to_vec()), Step::Hang],
+        vec![Step::Send(b"HTTP/1.1 500 No\r\ncontent-le".to_vec()), Step::Close],
         vec![trickle("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")],
         vec![Step::Send(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec()), Step::Hang],
     ] {
         let (push, result) = met_by(Reply::steps(steps.clone())).await;
         assert_eq!(kind(&result), Some(FailureKind::Retryable), "{steps:?}: {result:?}");
-        assert_eq!(push.state(), TargetState::Unknown);
+        let is_answered = format!("{result:?}").contains("it answers 500");
+        assert_eq!(push.state(), if is_answered { TargetState::Ready } else { TargetState::Unknown });
     }
 }
 
@@ -131,7 +134,18 @@ async fn once_the_status_came_the_rest_of_the_answer_does_not_matter() {
     let send = |text: &str| Step::Send(text.into());
     let head = "HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n";
     let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    let line = "HTTP/1.1 200 OK\r\n";
+    let begun = "HTTP/1.1 200 OK\r\nContent-Type: te";
     for steps in [
+        vec![send(line), Step::Close],
+        vec![send(line), Step::Reset],
+        vec![send(line), Step::Hang],
+        vec![send("HTTP/1.1 200\n"), Step::Close],
+        vec![send("HTTP/1.1 100 Continue\r\n\r\n"), send(line), Step::Close],
+        vec![send(begun), Step::Close],
+        vec![send(begun), Step::Reset],
+        vec![send(begun), Step::Hang],
+        vec![send(begun), Step::Trickle(vec![b'x'; 1000], Duration::from_millis(50))],
         vec![send(
             "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
         )],
@@ -163,10 +177,11 @@ async fn what_a_failure_says_is_short_and_stays_on_its_line() {
 async fn a_redirect_is_not_followed() {
     let elsewhere = App::start(|_| Reply::status(200)).await;
     let location = elsewhere.url();
-    for status in [301, 302, 303, 307, 308] {
+    for status in [101, 301, 302, 303, 307, 308] {
         let (push, result) = met_by(Reply::answer(status, &[("location", location.as_str())], "")).await;
-        assert_eq!(kind(&result), Some(FailureKind::Unavailable));
-        assert!(is_misconfigured(&push));
+        assert_eq!(kind(&result), Some(FailureKind::Retryable));
+        let TargetState::Misconfigured { reason } = push.state() else { panic!("{:?}", push.state()) };
+        assert!(reason.contains("HAPAX_PUSH_URL"), "{reason}");
     }
     assert!(elsewhere.requests().is_empty());
 }
@@ -275,23 +290,40 @@ async fn each_event_of_a_batch_has_its_answer() {
     let long = |object: &str| object.replacen("]}", &format!("],\"echo\":\"{}\"}}", "x".repeat(2_000_000)), 1);
     let (http, dapr) = (PushProtocol::Http, PushProtocol::Dapr);
     let cut = Reply::steps([Step::Send(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{".to_vec()), Step::Close]);
+    let head_only = Reply::steps([Step::Send(b"HTTP/1.1 200 OK\r\ncontent-le".to_vec()), Step::Close]);
+    // The headers cannot be read, and the body comes later.
+    let unreadable = |body: &str| {
+        let head = format!("HTTP/1.1  200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+        Reply::steps([Step::Send(head.into()), Step::Pause(Duration::from_millis(100)), Step::Send(body.into())])
+    };
+    let lenient = r#"{"took":NaN,"results":[{"index":"0","status":"200"},{"index":1.0,"status":200.0},{"index":2,"status":422}]};"#;
     for (protocol, reply, expected) in [
         (http, Reply::status(204), [None; 3]),
         (http, Reply::answer(200, &[], some), [None, Some(Retryable), Some(Fatal)]),
-        (http, Reply::answer(200, &[], "{\"results\":7}"), [Some(Retryable); 3]),
+        (http, Reply::answer(200, &[], "{\"results\":7}"), [None; 3]),
+        (http, Reply::answer(200, &[], "{\"took\":NaN}"), [None; 3]),
+        (http, Reply::answer(200, &[], "{\"ok\":1};"), [None; 3]),
+        (http, Reply::answer(200, &[], "{3 events handled}"), [None; 3]),
+        (http, Reply::answer(200, &[], lenient), [None, None, Some(Fatal)]),
+        (http, unreadable("ok"), [None; 3]),
+        (http, unreadable(some), [None, Some(Retryable), Some(Fatal)]),
+        (http, head_only.clone(), [Some(Retryable); 3]),
         (http, Reply::answer(200, &[], "{".repeat(2_000_000)), [Some(Retryable); 3]),
         (http, Reply::answer(200, &[], long(some)), [None, Some(Retryable), Some(Fatal)]),
         (http, Reply::answer(200, &[], "<p>".repeat(1_000_000)), [None; 3]),
         (http, Reply::answer(200, &[("content-encoding", "gzip")], "\u{1f}x"), [Some(Retryable); 3]),
         (http, cut, [Some(Retryable); 3]),
         (http, Reply::answer(400, &[], some), [Some(Fatal); 3]),
-        (http, Reply::status(404), [Some(Unavailable); 3]),
+        (http, Reply::status(404), [Some(Retryable); 3]),
+        (http, Reply::status(503), [Some(Unavailable); 3]),
         (http, Reply::steps([Step::Reset]), [Some(Retryable); 3]),
         (dapr, Reply::status(200), [None; 3]),
         (dapr, Reply::answer(200, &[], statuses), [None, Some(Skip), Some(Retryable)]),
+        (dapr, unreadable(statuses), [None, Some(Skip), Some(Retryable)]),
+        (dapr, head_only, [Some(Retryable); 3]),
         (dapr, Reply::answer(200, &[], long(statuses)), [None, Some(Skip), Some(Retryable)]),
         (dapr, Reply::answer(200, &[], "<p>".repeat(1_000_000)), [Some(Retryable); 3]),
-        (dapr, Reply::status(404), [Some(Unavailable); 3]),
+        (dapr, Reply::status(404), [Some(Retryable); 3]),
         (dapr, Reply::status(422), [Some(Retryable); 3]),
     ] {
         let name = format!("{protocol:?} {reply:?}").chars().take(200).collect::<String>();
@@ -321,6 +353,10 @@ async fn dapr_says_it_in_the_body() {
         (r#"{"status":"RETRY"}"#.to_owned(), retry),
         ("\u{feff}{\"status\":\"RETRY\"}".to_owned(), retry),
         (r#"{"status":"DROP"}"#.to_owned(), skip),
+        (r#"{"x":NaN,"status":"RETRY"}"#.to_owned(), retry),
+        (r#"{"x":NaN,"status":"SUCCESS"}"#.to_owned(), None),
+        ("{'status': 'RETRY'}".to_owned(), retry),
+        (r#""{\"status\":\"RETRY\"}""#.to_owned(), retry),
         (format!("<html>{echo}"), None),
         (format!(r#"{{"status":"SUCCESS","echo":"{echo}"}}"#), None),
         (format!(r#"{{"status":"RETRY","echo":"{echo}"}}"#), retry),
@@ -361,8 +397,13 @@ async fn dapr_body_that_does_not_end_counts_as_far_as_it_was_read() {
     let slowly = || Step::Trickle(vec![b' '; 1000], Duration::from_millis(50));
     let (skip, retry) = (Some(FailureKind::Skip), Some(FailureKind::Retryable));
     for (steps, expected) in [
-        (vec![send(head), slowly()], None),
-        (vec![send(head), Step::Hang], None),
+        (vec![send(head), slowly()], retry),
+        (vec![send(head), Step::Hang], retry),
+        (vec![send(head), send("{"), Step::Hang], retry),
+        (vec![send(head), send("<html>"), Step::Hang], None),
+        (vec![send("HTTP/1.1 200 OK\r\ncontent-le"), Step::Hang], retry),
+        (vec![send("HTTP/1.1 200 OK\r\ncontent-le"), Step::Close], retry),
+        (vec![send("HTTP/1.1 404 No\r\ncontent-le"), Step::Close], retry),
         (vec![send(head), send(r#"{"status":"SUCCESS","#), slowly()], None),
         (vec![send(head), send(r#"{"status":"RETRY","#), slowly()], retry),
         (vec![send(head), send(r#"{"status":"DROP","#), Step::Close], skip),

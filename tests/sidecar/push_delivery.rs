@@ -156,6 +156,30 @@ async fn the_key_is_the_same_for_each_attempt_and_for_each_copy() {
     assert_eq!(attempts, ["1", "2", "2"], "not available counts no attempt");
 }
 
+/// An application may answer so after its effect. Uncounted, the effect would be repeated without end.
+#[tokio::test(flavor = "multi_thread")]
+async fn answer_of_a_wrong_target_counts_attempts() {
+    const MESSAGES: usize = 8;
+    const STATUSES: [u16; 5] = [101, 303, 401, 404, 405];
+    let topic = Topic::create((0..MESSAGES).map(numbered)).await;
+    let app = App::start(|request| {
+        let number: usize = request.header("ce-id").parse().unwrap();
+        Reply::status(STATUSES.get(number).copied().unwrap_or(204))
+    })
+    .await;
+    let consumer = topic.consumer().max_attempts(3).dead_letter_share(1.0);
+    let mut running = Running::start(consumer, push(&settings(&app.url())));
+    running.until_all_committed(topic.kafka, &topic.group, &topic.name).await;
+    running.stop().await;
+    let mut attempts = BTreeMap::<String, usize>::new();
+    for request in app.requests() {
+        *attempts.entry(request.header("ce-id")).or_default() += 1;
+    }
+    let expected = |n: usize| (n.to_string(), if n < STATUSES.len() { 3 } else { 1 });
+    assert_eq!(attempts, (0..MESSAGES).map(expected).collect());
+    assert_eq!(topic.dead_letters().await, STATUSES.len() as i64);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_application_refuses_is_a_dead_letter_and_the_rest_of_its_batch_is_not() {
     const MESSAGES: usize = 200;

@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hapax::consumer::Failure;
 use hapax::observe::FailureKind;
 use hapax::sidecar::push::{Push, PushProtocol, PushSettings, TargetState};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -109,6 +110,62 @@ async fn body_of_a_sloppy_answer_is_read() {
     assert_eq!(kind(&post(&push(&settings), 1).await), Some(FailureKind::Retryable));
 }
 
+/// A body behind headers that cannot be read decides with Dapr, whenever it comes.
+#[tokio::test]
+async fn body_behind_unreadable_headers_is_read() {
+    let many = (0..1_100).map(|n| format!("x-{n}: {n}\r\n")).collect::<String>();
+    let (retry, skip) = (Some(FailureKind::Retryable), Some(FailureKind::Skip));
+    let later = || Step::Pause(Duration::from_millis(100));
+    for (body, expected) in [
+        ("", None),
+        ("ok", None),
+        (r#"{"status":"SUCCESS"}"#, None),
+        (r#"{"status":"RETRY"}"#, retry),
+        (r#"{"status":"DROP"}"#, skip),
+    ] {
+        let length = format!("content-length: {}\r\n", body.len());
+        let chunk = match body {
+            "" => "0\r\n\r\n".to_owned(),
+            body => format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len()),
+        };
+        for (name, head, body) in [
+            ("two spaces", format!("HTTP/1.1  200 OK\r\n{length}"), body),
+            ("null byte", format!("HTTP/1.1 200 OK\r\nx: a\0b\r\n{length}"), body),
+            ("two lengths", format!("HTTP/1.1 200 OK\r\n{length}content-length: 1000\r\n"), body),
+            ("1,100 headers", format!("HTTP/1.1 200 OK\r\n{many}{length}"), body),
+            ("chunks", "HTTP/1.1  200 OK\r\nTransfer-Encoding : chunked\r\n".to_owned(), &*chunk),
+        ] {
+            let (head, body) = (send(format!("{head}\r\n")), send(body));
+            for steps in [vec![head.clone(), body.clone()], vec![head, later(), body, Step::Close]] {
+                let result = dapr(Reply::steps(steps)).await;
+                assert_eq!(kind(&result), expected, "{name} {body:?}: {result:?}", body = chunk);
+            }
+        }
+    }
+    let cut = "HTTP/1.1  200 OK\r\ncontent-length: 18\r\n\r\n";
+    for steps in [
+        vec![send(cut), Step::Close],
+        vec![send(cut), Step::Hang],
+        vec![send(cut), send("{"), Step::Reset],
+        vec![send("HTTP/1.1  200 OK\r\nx: y\r\n"), Step::Hang],
+        vec![send(
+            format!("{cut}{}", r#"{"status":"RETRY"}"#).replace("content-length", "content-encoding: gzip\r\nx"),
+        )],
+    ] {
+        let result = dapr(Reply::steps(steps.clone())).await;
+        assert_eq!(kind(&result), retry, "{steps:?}: {result:?}");
+    }
+}
+
+/// A request with Dapr's rules to an application that does this and no more.
+async fn dapr(reply: Reply) -> Result<(), Failure> {
+    let app = App::start(move |_| reply.clone()).await;
+    let mut settings = settings(&app.url());
+    settings.protocol = PushProtocol::Dapr;
+    settings.time_limit = Duration::from_millis(500);
+    post(&push(&settings), 1).await
+}
+
 #[tokio::test]
 async fn answer_without_a_status_counts_as_an_attempt() {
     for (name, steps) in [
@@ -116,7 +173,7 @@ async fn answer_without_a_status_counts_as_an_attempt() {
         ("nothing, reset", vec![Step::Reset]),
         ("half a status line", vec![send("HTTP/1.1 20"), Step::Close]),
         ("half a status line, reset", vec![send("HTTP/1.1 20"), Step::Reset]),
-        ("half a head", vec![send("HTTP/1.1 200 OK\r\nx: y"), Step::Close]),
+        ("status line without its end", vec![send("HTTP/1.1 200 OK"), Step::Close]),
         ("interim answer only", vec![send("HTTP/1.1 100 Continue\r\n\r\n"), Step::Close]),
         ("status of four digits", vec![send("HTTP/1.1 2000 OK\r\n\r\n")]),
         ("status that is none", vec![send("HTTP/1.1 abc OK\r\n\r\n")]),

@@ -31,13 +31,13 @@ pub(super) enum End {
     Whole,
     /// It is longer than the limit.
     TooLong(usize),
-    /// It did not end within the request's time limit.
+    /// The answer did not end within the request's time limit.
     TooSlow,
-    /// The connection ended, or what came is not HTTP.
+    /// The connection ended within the answer, or what came is not HTTP.
     Broken,
     /// It is compressed, which was not asked for.
     Encoded,
-    /// The headers before it cannot be read.
+    /// It is whole, as far as can be known: the headers before it cannot be read.
     Unreadable,
 }
 
@@ -47,8 +47,8 @@ impl End {
         Some(match self {
             Self::Whole => return None,
             Self::TooLong(limit) => format!("its body is longer than HAPAX_PUSH_MAX_ANSWER ({})", text::size(limit)),
-            Self::TooSlow => "its body did not end within HAPAX_HANDLER_TIME_LIMIT".to_owned(),
-            Self::Broken => "the connection ended within its body".to_owned(),
+            Self::TooSlow => "its answer did not end within HAPAX_HANDLER_TIME_LIMIT".to_owned(),
+            Self::Broken => "the connection ended within its answer".to_owned(),
             Self::Encoded => "its body is compressed, although the request has accept-encoding: identity".to_owned(),
             Self::Unreadable => "its headers cannot be read".to_owned(),
         })
@@ -56,14 +56,19 @@ impl End {
 }
 
 impl Answered {
-    /// The body as JSON, where it can be any: without a byte order mark, and what is not UTF-8 replaced.
-    pub(super) fn json(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(self.bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.bytes))
+    /// The body as text: in UTF-8, UTF-16 or UTF-32, without a byte order mark, and what is none of these replaced.
+    pub(super) fn text(&self) -> Cow<'_, str> {
+        text::decoded(&self.bytes)
     }
 
     /// Whether these are the body's first bytes, and not what became of them on the way.
     pub(super) fn is_plain(&self) -> bool {
-        !matches!(self.end, End::Encoded | End::Unreadable)
+        self.end != End::Encoded
+    }
+
+    /// Whether more was to come, so that the end of the text is not the end of what was said.
+    pub(super) fn is_broken_off(&self) -> bool {
+        matches!(self.end, End::TooSlow | End::Broken)
     }
 
     /// Whether the connection is free for another request.

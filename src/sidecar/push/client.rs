@@ -16,6 +16,7 @@ use reqwest::Url;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, timeout_at};
 
+use super::body::{Answered, End};
 use super::connector::{Connected, Connector};
 use super::fault::{self, Fault};
 use super::line::{Body, Line, Sent, SharedLine};
@@ -50,8 +51,8 @@ struct Shared {
 pub(super) enum Reply {
     /// Its head was read. With the connection, to be given back after the body.
     Answer(Response<Incoming>, Option<Line>),
-    /// It has this status; the rest cannot be read.
-    Status(u16),
+    /// It has this status, and its headers were not read. With what there is of its body.
+    Status(u16, Answered),
 }
 
 impl Client {
@@ -74,7 +75,7 @@ impl Client {
         })
     }
 
-    /// Sends a request and waits for the head of its answer, until `deadline` at the latest.
+    /// Sends a request and waits for the head of its answer, or what there is of it, until `deadline` at the latest.
     ///
     /// # Cancel safety
     ///
@@ -97,10 +98,17 @@ impl Client {
             // Nothing is sent in here.
             let connected = timeout_at(deadline, self.connected(only_new)).await;
             let (connection, is_new) = connected.unwrap_or_else(|_| Err(fault::connected_too_late()))?;
-            let sent = timeout_at(deadline, self.send_on(connection, request)).await;
-            match sent.map_err(|_| fault::answered_too_late())? {
+            let seen = match &connection {
+                Connected::One(line) => Some(line.seen()),
+                Connected::Many(_) => None,
+            };
+            let Ok(sent) = timeout_at(deadline, self.send_on(connection, request)).await else {
+                let answer = seen.and_then(|seen| seen.answer(End::TooSlow));
+                return answer.map(|(status, body)| Reply::Status(status, body)).ok_or_else(fault::answered_too_late);
+            };
+            match sent {
                 (Sent::Answered(answer), line) => return Ok(Reply::Answer(answer, line)),
-                (Sent::Status(status), _) => return Ok(Reply::Status(status)),
+                (Sent::Status(status, body), _) => return Ok(Reply::Status(status, body)),
                 (Sent::Unsent(Some(again)), _) if !is_new => (request, only_new) = (again, true),
                 (Sent::Unsent(_), _) => return Err(fault::unsent()),
                 (Sent::Failed(fault), _) => return Err(fault),

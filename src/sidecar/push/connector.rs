@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::Uri;
 use hyper_util::client::legacy::connect::HttpConnector;
 use reqwest::Url;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -15,7 +16,7 @@ use tower_service::Service;
 
 use super::fault::{self, Fault};
 use super::line::{Line, SharedLine};
-use super::{PushSettings, tls};
+use super::{PushProtocol, PushSettings, tls};
 use crate::error::Problem;
 
 /// How soon a peer that is gone without a word is noticed.
@@ -37,6 +38,8 @@ pub(super) struct Connector {
     tls: Option<(TlsConnector, ServerName<'static>)>,
     address: Uri,
     http2: bool,
+    /// Whether the bodies of answers decide.
+    has_body: bool,
     limit: Duration,
 }
 
@@ -69,7 +72,8 @@ impl Connector {
             }
             _ => None,
         };
-        Ok(Self { tcp, tls, address, http2: settings.http2, limit })
+        let has_body = settings.batched || settings.protocol == PushProtocol::Dapr;
+        Ok(Self { tcp, tls, address, http2: settings.http2, has_body, limit })
     }
 
     /// Makes a connection within the limit. Nothing of a request is sent before it is there.
@@ -84,11 +88,21 @@ impl Connector {
     async fn connect_slowly(&self) -> Result<Connected, Fault> {
         let stream = self.tcp().await?;
         let Some((tls, name)) = &self.tls else {
-            return open(stream, self.http2).await;
+            return self.open(stream, self.http2).await;
         };
         let stream = tls.connect(name.clone(), stream).await.map_err(|error| fault::not_connected(&error, false))?;
         let http2 = self.http2 || stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        open(stream, http2).await
+        self.open(stream, http2).await
+    }
+
+    async fn open<S>(&self, stream: S, http2: bool) -> Result<Connected, Fault>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        match http2 {
+            true => SharedLine::open(stream).await.map(Connected::Many),
+            false => Line::open(stream, self.has_body).await.map(Connected::One).map_err(|_| fault::unsent()),
+        }
     }
 
     async fn tcp(&self) -> Result<TcpStream, Fault> {
@@ -102,15 +116,5 @@ impl Connector {
             // The connector has no other name for it.
             Err(error) => Err(fault::not_connected(&error, error.to_string() == "dns error")),
         }
-    }
-}
-
-async fn open<S>(stream: S, http2: bool) -> Result<Connected, Fault>
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
-{
-    match http2 {
-        true => SharedLine::open(stream).await.map(Connected::Many),
-        false => Line::open(stream).await.map(Connected::One).map_err(|_| fault::unsent()),
     }
 }

@@ -7,7 +7,7 @@ use http::header::{AUTHORIZATION, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderValue, Method};
 use tokio::time::Instant;
 
-use super::body::{self, Answered, End};
+use super::body::{self, Answered};
 use super::client::{Client, Reply};
 use super::fault::Fault;
 use super::retry_after::retry_after;
@@ -82,10 +82,7 @@ impl Exchange {
         }
         let (answer, line) = match self.client.send(Method::POST, headers, body, deadline).await? {
             Reply::Answer(answer, line) => (answer, line),
-            Reply::Status(status) => {
-                let body = Answered { bytes: Vec::new(), end: End::Unreadable };
-                return Ok(Answer { status, retry_after: None, body });
-            }
+            Reply::Status(status, body) => return Ok(Answer { status, retry_after: None, body }),
         };
         let (head, body) = answer.into_parts();
         let (status, headers) = (head.status.as_u16(), head.headers);

@@ -1,4 +1,6 @@
-//! The first bytes of an answer, where the HTTP client cannot read it.
+//! An answer in bytes, where the HTTP client cannot read it.
+
+use std::borrow::Cow;
 
 /// How many bytes [`greeting`] needs: the head of an HTTP/2 frame.
 pub(super) const GREETING: usize = 9;
@@ -28,8 +30,20 @@ pub(super) fn greeting(bytes: &[u8]) -> Option<Greeting> {
     })
 }
 
-/// Reads the status of a final answer from its first bytes, whatever follows its status line. Skips interim answers.
-pub(super) fn status(mut bytes: &[u8]) -> Option<u16> {
+/// A final answer as it came, cut off anywhere behind its status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Raw<'b> {
+    pub(super) status: u16,
+    /// Whether the end of the status line is there.
+    pub(super) has_line: bool,
+    /// The lines of the headers, as far as they are there.
+    headers: &'b [u8],
+    /// What follows the headers; `None` where they do not end.
+    body: Option<&'b [u8]>,
+}
+
+/// Reads a final answer from its first bytes, whatever follows its status. Skips interim answers.
+pub(super) fn raw(mut bytes: &[u8]) -> Option<Raw<'_>> {
     loop {
         let line = bytes.trim_ascii_start();
         let (version, rest) = line.split_at_checked(5)?;
@@ -44,20 +58,100 @@ pub(super) fn status(mut bytes: &[u8]) -> Option<u16> {
         if !is_version || version == 0 || !matches!(rest.first(), Some(b' ' | b'\r' | b'\n')) {
             return None;
         }
+        let (head, body) = match head_end(rest) {
+            Some((end, start)) => (&rest[..end], Some(&rest[start..])),
+            None => (rest, None),
+        };
         match std::str::from_utf8(digits).ok()?.parse().ok()? {
             0..=99 => return None,
             // Another answer follows.
-            100 | 102..=199 => bytes = after_head(rest)?,
-            status => return Some(status),
+            100 | 102..=199 => bytes = body?,
+            status => {
+                let line = head.iter().position(|byte| *byte == b'\n');
+                let headers = line.map_or(&head[..0], |line| &head[line + 1..]);
+                return Some(Raw { status, has_line: line.is_some(), headers, body });
+            }
         }
     }
 }
 
-/// What follows the empty line.
-fn after_head(bytes: &[u8]) -> Option<&[u8]> {
-    let end = |mark: &[u8]| bytes.windows(mark.len()).position(|window| window == mark).map(|at| at + mark.len());
-    let end = [end(b"\r\n\r\n"), end(b"\n\n")].into_iter().flatten().min()?;
-    bytes.get(end..)
+/// Where the lines of a head end, and where the body begins.
+fn head_end(bytes: &[u8]) -> Option<(usize, usize)> {
+    let end =
+        |mark: &[u8]| bytes.windows(mark.len()).position(|window| window == mark).map(|at| (at + 1, at + mark.len()));
+    [end(b"\n\r\n"), end(b"\n\n")].into_iter().flatten().min()
+}
+
+impl<'b> Raw<'b> {
+    /// The values of a header, read leniently.
+    fn values(&self, name: &'static str) -> impl Iterator<Item = &'b [u8]> {
+        let headers = self.headers;
+        headers.split(|byte| *byte == b'\n').filter_map(move |line| {
+            let colon = line.iter().position(|byte| *byte == b':')?;
+            let is_it = line[..colon].trim_ascii().eq_ignore_ascii_case(name.as_bytes());
+            is_it.then(|| line[colon + 1..].trim_ascii())
+        })
+    }
+
+    fn is_chunked(&self) -> bool {
+        self.values("transfer-encoding").any(|value| value.to_ascii_lowercase().ends_with(b"chunked"))
+    }
+
+    /// The length of the body, where one is stated: of several the smallest.
+    fn length(&self) -> Option<usize> {
+        let length = |value: &[u8]| std::str::from_utf8(value).ok()?.parse().ok();
+        let empty = matches!(self.status, 204 | 304).then_some(0);
+        empty.or_else(|| self.values("content-length").filter_map(length).min())
+    }
+
+    /// Whether the body is compressed.
+    pub(super) fn is_encoded(&self) -> bool {
+        self.values("content-encoding").any(|value| !value.is_empty() && !value.eq_ignore_ascii_case(b"identity"))
+    }
+
+    /// Whether its end can be known before that of the connection.
+    pub(super) fn is_framed(&self) -> bool {
+        self.is_chunked() || self.length().is_some()
+    }
+
+    /// Whether it is whole, as far as that can be known.
+    pub(super) fn is_whole(&self) -> bool {
+        let Some(body) = self.body else { return false };
+        match self.is_chunked() {
+            true => dechunked(body).1,
+            false => self.length().is_some_and(|length| body.len() >= length),
+        }
+    }
+
+    /// The body, as far as it is there.
+    pub(super) fn body(&self) -> Cow<'b, [u8]> {
+        let body = self.body.unwrap_or_default();
+        match self.is_chunked() {
+            true => Cow::Owned(dechunked(body).0),
+            false => Cow::Borrowed(body),
+        }
+    }
+}
+
+/// What the chunks of a body hold, and whether the last one is there. What is no chunk is left out.
+fn dechunked(mut body: &[u8]) -> (Vec<u8>, bool) {
+    let mut data = Vec::new();
+    while let Some(end) = body.iter().position(|byte| *byte == b'\n') {
+        let size = body[..end].split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        let size = std::str::from_utf8(size).ok().and_then(|size| usize::from_str_radix(size, 16).ok());
+        let rest = &body[end + 1..];
+        match size {
+            Some(0) => return (data, true),
+            Some(size) => {
+                let (chunk, rest) = rest.split_at(size.min(rest.len()));
+                data.extend_from_slice(chunk);
+                body = rest.strip_prefix(b"\r\n").or(rest.strip_prefix(b"\n")).unwrap_or(rest);
+            }
+            // An empty line, or no chunk.
+            None => body = rest,
+        }
+    }
+    (data, false)
 }
 
 #[cfg(test)]
@@ -87,8 +181,48 @@ mod tests {
             ("PHP Warning: HTTP/1.1 200 OK\r\n", None),
             ("", None),
         ] {
-            assert_eq!(status(text.as_bytes()), expected, "{text:?}");
+            assert_eq!(raw(text.as_bytes()).map(|raw| raw.status), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn status_line_ends_with_its_line_feed() {
+        for (text, expected) in [
+            ("HTTP/1.1 200 OK\r\n", true),
+            ("HTTP/1.1 200\n", true),
+            ("HTTP/1.1 200 OK\r\nContent-Type: te", true),
+            ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n", true),
+            ("HTTP/1.1 200 OK\r", false),
+            ("HTTP/1.1 200 ", false),
+            ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK", false),
+        ] {
+            assert_eq!(raw(text.as_bytes()).unwrap().has_line, expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn body_behind_any_headers_is_found() {
+        for (head, body, expected, is_whole) in [
+            ("content-length: 2\r\n", "ok", "ok", true),
+            ("Content-Length : 2\r\nx: \0\r\n", "ok", "ok", true),
+            ("content-length: 2\ncontent-length: 3\n", "ok", "ok", true),
+            ("content-length: 3\r\n", "ok", "ok", false),
+            ("content-length: x\r\n", "ok", "ok", false),
+            ("", "ok", "ok", false),
+            ("transfer-encoding: chunked\r\n", "2\r\nok\r\n0\r\n\r\n", "ok", true),
+            ("Transfer-Encoding: x, Chunked\r\n", "1;a=b\r\no\r\n1\r\nk\r\n0\r\n", "ok", true),
+            ("transfer-encoding: chunked\r\n", "2\r\nok\r\n", "ok", false),
+            ("transfer-encoding: chunked\r\n", "ffffffff\r\nok", "ok", false),
+        ] {
+            let text = format!("HTTP/1.1 200 OK\r\n{head}\r\n{body}");
+            let raw = raw(text.as_bytes()).unwrap();
+            assert_eq!((&*raw.body(), raw.is_whole()), (expected.as_bytes(), is_whole), "{text:?}");
+            assert_eq!((raw.status, raw.is_encoded()), (200, false));
+        }
+        assert!(raw(b"HTTP/1.1  204 No\r\n\r\n").unwrap().is_whole());
+        assert!(!raw(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n").unwrap().is_whole());
+        assert!(raw(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n").unwrap().is_encoded());
+        assert!(!raw(b"HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n").unwrap().is_framed());
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! One connection, and one request on it.
 
 use std::error::Error;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -10,8 +12,10 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::oneshot;
 
+use super::body::{Answered, End};
 use super::fault::{self, Fault};
 use super::wire::{Seen, Wire};
 
@@ -29,8 +33,8 @@ const FREE: Duration = Duration::from_millis(100);
 pub(super) enum Sent {
     /// It was answered.
     Answered(Response<Incoming>),
-    /// It was answered with this status; the rest of the answer cannot be read.
-    Status(u16),
+    /// It was answered with this status, and the headers cannot be read. With the body as far as it is needed.
+    Status(u16, Answered),
     /// Nothing of it can have been handled. It comes back where it can be sent again at once.
     Unsent(Option<Request<Body>>),
     /// There is no answer that can be read.
@@ -38,31 +42,57 @@ pub(super) enum Sent {
 }
 
 /// A connection for one request at a time.
-#[derive(Debug)]
 pub(super) struct Line {
     sender: http1::SendRequest<Body>,
     seen: Arc<Seen>,
     /// Whether a request was answered on it.
     answered: bool,
+    /// Whether the bodies of answers decide.
+    has_body: bool,
+    /// Where the rest of an answer comes from that the HTTP client cannot read.
+    rest: oneshot::Receiver<Box<dyn AsyncRead + Send + Unpin>>,
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Line").field("seen", &self.seen).field("answered", &self.answered).finish_non_exhaustive()
+    }
 }
 
 impl Line {
-    /// Speaks HTTP/1.1 over a stream.
-    pub(super) async fn open<S>(stream: S) -> Result<Self, hyper::Error>
+    /// Speaks HTTP/1.1 over a stream. `has_body` where the bodies of answers decide.
+    pub(super) async fn open<S>(stream: S, has_body: bool) -> Result<Self, hyper::Error>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let (wire, seen) = Wire::new(stream);
-        let (sender, connection) = http1::Builder::new()
+        let (wire, seen) = Wire::new(stream, has_body);
+        let (sender, mut connection) = http1::Builder::new()
             .allow_spaces_after_header_name_in_responses(true)
             .allow_obsolete_multiline_headers_in_responses(true)
             .ignore_invalid_headers_in_responses(true)
             .max_headers(MOST_HEADERS)
             .handshake(TokioIo::new(wire))
             .await?;
+        let waiting = Arc::clone(&seen);
+        let (give, rest) = oneshot::channel::<Box<dyn AsyncRead + Send + Unpin>>();
         // It ends with the connection, and the connection with the last of its users. Its error reaches the request.
-        drop(tokio::spawn(connection));
-        Ok(Self { sender, seen, answered: false })
+        drop(tokio::spawn(async move {
+            let _reported: Result<(), _> = poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
+            let mut stream = connection.into_parts().io.into_inner();
+            if has_body && waiting.is_waiting() {
+                // Where its user is gone by now the stream is dropped with it.
+                let _given: Result<(), _> = give.send(Box::new(stream));
+            } else {
+                // The other side may be gone, which is as good an end.
+                let _ended: io::Result<()> = stream.shutdown().await;
+            }
+        }));
+        Ok(Self { sender, seen, answered: false, has_body, rest })
+    }
+
+    /// What comes from the other side.
+    pub(super) fn seen(&self) -> Arc<Seen> {
+        Arc::clone(&self.seen)
     }
 
     /// Whether it can no longer be used.
@@ -82,28 +112,53 @@ impl Line {
         match self.sender.try_send_request(request).await {
             Ok(answer) => {
                 self.answered = true;
+                self.seen.answered();
                 Sent::Answered(answer)
             }
             Err(mut failed) => match (failed.take_message(), self.seen.has_left(mark)) {
                 // Never begun, or begun and refused by the system before its first byte.
                 (Some(request), _) => Sent::Unsent(Some(request)),
                 (None, false) => Sent::Unsent(None),
-                (None, true) => self.failed(failed.error()),
+                (None, true) => self.failed(failed.error()).await,
             },
         }
     }
 
-    fn failed(&self, error: &hyper::Error) -> Sent {
+    async fn failed(&mut self, error: &hyper::Error) -> Sent {
         if error.is_parse() || error.is_parse_too_large() {
-            if let Some(status) = self.seen.status() {
-                return Sent::Status(status);
+            if self.seen.status().is_some() && self.has_body {
+                self.read_on().await;
             }
-            return Sent::Failed(fault::unreadable(error, self.seen.greeting().filter(|_| !self.answered)));
+            return match self.seen.answer(End::Unreadable) {
+                Some((status, body)) => Sent::Status(status, body),
+                None => Sent::Failed(fault::unreadable(error, self.seen.greeting().filter(|_| !self.answered))),
+            };
+        }
+        if let Some((status, body)) = self.seen.answer(End::Broken) {
+            return Sent::Status(status, body);
         }
         Sent::Failed(match self.seen.is_refused() && !self.answered {
             true => fault::refused(),
             false => fault::lost(error),
         })
+    }
+}
+
+/// How much is read at once of an answer that the HTTP client cannot read.
+const READ: usize = 8 * 1024;
+
+impl Line {
+    /// Reads the rest of an answer whose headers cannot be read, up to the end of its body or of the connection. What is
+    /// read is kept with what the HTTP client read before.
+    async fn read_on(&mut self) {
+        let Ok(mut stream) = (&mut self.rest).await else { return };
+        let mut buffer = Vec::with_capacity(READ);
+        while !self.seen.is_read() {
+            buffer.clear();
+            if !matches!(stream.read_buf(&mut buffer).await, Ok(1..)) {
+                return;
+            }
+        }
     }
 }
 
@@ -124,7 +179,7 @@ impl SharedLine {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let (wire, seen) = Wire::new(stream);
+        let (wire, seen) = Wire::new(stream, false);
         let handshake = http2::Builder::new(TokioExecutor::new())
             .max_header_list_size(LONGEST_HEADERS)
             .handshake(TokioIo::new(wire))
@@ -173,7 +228,6 @@ impl SharedLine {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
     use std::pin::Pin;
     use std::task::{Context, Poll};
 
@@ -218,13 +272,13 @@ mod tests {
 
     #[tokio::test]
     async fn reset_before_the_first_byte_proves_that_nothing_was_sent() {
-        let mut line = Line::open(Broken { takes: 0 }).await.unwrap();
+        let mut line = Line::open(Broken { takes: 0 }, false).await.unwrap();
         assert!(matches!(line.send(request()).await, Sent::Unsent(_)));
     }
 
     #[tokio::test]
     async fn reset_after_the_first_byte_proves_nothing() {
-        let mut line = Line::open(Broken { takes: 1 }).await.unwrap();
+        let mut line = Line::open(Broken { takes: 1 }, false).await.unwrap();
         let sent = line.send(request()).await;
         assert!(matches!(&sent, Sent::Failed(Fault::Unknown(_))), "{sent:?}");
     }
@@ -232,7 +286,7 @@ mod tests {
     #[tokio::test]
     async fn reset_between_two_requests_leaves_the_second_unsent() {
         let (stream, mut server) = tokio::io::duplex(1024);
-        let mut line = Line::open(stream).await.unwrap();
+        let mut line = Line::open(stream, false).await.unwrap();
         let answered = async {
             use tokio::io::{AsyncReadExt, AsyncWriteExt};
             server.read_buf(&mut Vec::new()).await.unwrap();

@@ -26,7 +26,8 @@
 //! In structured mode an event also has the extensions `idempotencykey` (as the header, without quotes) and `attempt`. A
 //! record that is a structured event in JSON already is copied, with these two and with the record's place; what its
 //! producer wrote under their names is dropped, in any letter case. In an array of events each has the key of the record
-//! with its place. An event in another format is passed on as it is.
+//! with its place. An event in another format is passed on as it is. Events are recognised as
+//! [`CloudEvents`](crate::id::CloudEvents) recognises them.
 //!
 //! A record whose headers are too many or too long for HTTP (64 headers, 8 KiB each, 32 KiB in all, once encoded) is a
 //! dead letter; in structured mode the attributes are limited in number only.
@@ -41,24 +42,24 @@
 //! ```
 //!
 //! `index` is the event's place in the array, from 0; `status` is what a request of its own would be answered with; an
-//! event that is not named is tried again. 2xx without `results` means all; so does any other status.
+//! event that is not named is tried again. 2xx without `results` means all; so does any other status. The array may stand
+//! alone. What cannot be read as results is none, unless a failure of one stands there.
 //!
 //! # Answers
 //!
 //! See [`Verdict`]. An application that asks for a pause with `Retry-After` gets it, up to
 //! [`PushSettings::retry_after_cap`].
 //!
-//! The status counts as soon as its line can be read. Without a status it is an unknown outcome, which counts an attempt,
-//! unless it is certain that the application did not get the request.
+//! The status counts as soon as its line was read to its end. Without a status it is an unknown outcome, which counts an
+//! attempt, unless it is certain that the application did not get the request.
 //!
-//! Where the body decides, [`PushSettings::max_answer`] bytes of it are read. Of a longer one, and of one that does not
-//! end in time, what was read counts.
+//! Where the body decides, [`PushSettings::max_answer`] bytes of it are read, and read leniently: it may be not quite JSON,
+//! and stand behind headers that cannot be read. Of a longer one, and of one that does not end, what was read counts.
 //!
 //! # Dapr
 //!
 //! With [`PushProtocol::Dapr`] events are structured, batches have Dapr's bulk envelope, and bodies of 2xx are read as
-//! Dapr reads them. Other answers are tried again, but for those that mean that the target is misconfigured, which pause
-//! without counting an attempt: a 404 drops nothing here.
+//! Dapr reads them. Other answers are tried again: a 404 drops nothing here.
 
 mod batch;
 mod body;

@@ -94,8 +94,9 @@ impl Outcomes {
             Verdict::Busy => (Failure::unavailable(said()), None),
             Verdict::InProgress => (Failure::unavailable(said()), Some(IN_PROGRESS)),
             Verdict::Misconfigured => {
-                let pause = self.target.misconfigured(&format!("it answers {status}: {}", remedy(status)));
-                (Failure::unavailable(said()), Some(pause))
+                self.target.misconfigured(&format!("it answers {status}: {}", remedy(status)));
+                // Whether the effect happened is as open as after a 500.
+                (Failure::retryable(said()), None)
             }
             Verdict::Stop => {
                 let said = said();

@@ -78,7 +78,7 @@ async fn ask(client: &Client, token: &Token, is_its_own: bool) -> Result<(), Str
     let answer = client.send(Method::GET, headers, Bytes::new(), Instant::now() + LIMIT).await;
     let status = match answer.map_err(Fault::into_reason)? {
         Reply::Answer(answer, _) => answer.status().as_u16(),
-        Reply::Status(status) => status,
+        Reply::Status(status, _) => status,
     };
     match status {
         200..=299 => Ok(()),

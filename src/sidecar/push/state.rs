@@ -28,7 +28,8 @@ pub enum TargetState {
         /// What happens, for people.
         reason: String,
     },
-    /// Somebody has to change something, there or here. Messages wait, and no attempts are counted.
+    /// A person probably has to change something, there or here. If the application cannot have got the request, messages
+    /// wait and no attempts are counted. An answer counts an attempt.
     Misconfigured {
         /// What happens and what can be done, for people.
         reason: String,
@@ -89,12 +90,13 @@ impl Target {
         }
     }
 
-    /// Somebody has to change something. Returns how long to wait: the longer it lasts, the longer.
+    /// A person probably has to change something. Returns how long to wait where no attempt is counted: the longer it
+    /// lasts, the longer.
     pub(super) fn misconfigured(&self, reason: &str) -> Duration {
         let lasts = self.since.lock().get_or_insert_with(Instant::now).elapsed();
         self.change(TargetState::Misconfigured { reason: reason.into() });
         if let Some(suppressed) = self.log.admit(tracing::Level::ERROR, "misconfigured", reason) {
-            tracing::error!(reason, suppressed, "the application cannot be used as it is; messages wait");
+            tracing::error!(reason, suppressed, "the application cannot be used as it is");
         }
         lasts.clamp(PAUSE.0, PAUSE.1)
     }

@@ -27,8 +27,9 @@ pub enum Verdict {
     Retry,
     /// The application asks for a pause, which counts no attempt.
     Busy,
-    /// Not the application answers, or it was not told enough to know us: a pause, which counts no attempt. Never a dead
-    /// letter, for a bad deployment must not empty a topic.
+    /// It failed, as [`Retry`](Self::Retry) does, and the target may be the wrong one, or not know us: so the state reports
+    /// [`Misconfigured`](super::TargetState::Misconfigured) with what to change. It counts an attempt, because an
+    /// application can answer so after its effect.
     Misconfigured,
     /// The application wants no more messages.
     Stop,
@@ -68,7 +69,7 @@ pub(super) fn of_status(status: u16) -> Verdict {
     }
 }
 
-/// What somebody has to change where the target is misconfigured.
+/// What may have to be changed where the target is misconfigured.
 pub(super) fn remedy(status: u16) -> &'static str {
     match status {
         401 | 403 => "it does not accept us: set HAPAX_PUSH_TOKEN or HAPAX_PUSH_TOKEN_FILE to a token that it knows",

@@ -11,37 +11,61 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
+use super::body::{Answered, End};
 use super::head::{self, Greeting};
 use super::tls;
 
-/// How many bytes of an answer are kept: a status line, with some interim answers before it.
+/// How many bytes of an answer are kept where its status is enough: a status line, with some interim answers before it.
 const KEPT: usize = 512;
+/// How many where its body decides: the longest headers that are read, and a body behind them.
+const KEPT_WITH_BODY: usize = 512 * 1024;
+/// How much memory a connection keeps for its next answer.
+const LONGEST_IDLE: usize = 16 * 1024;
 
 /// What [`Wire`] saw, for the owner of the connection.
 #[derive(Debug)]
 pub(super) struct Seen {
     written: AtomicU64,
-    begin: Mutex<Begin>,
+    /// How many bytes are kept.
+    kept: usize,
+    /// The first bytes since the mark.
+    begin: Mutex<Vec<u8>>,
     greeted: Notify,
     refused: AtomicBool,
-}
-
-#[derive(Debug)]
-struct Begin {
-    bytes: [u8; KEPT],
-    length: usize,
+    /// Whether an answer is waited for.
+    waiting: AtomicBool,
 }
 
 impl Seen {
-    fn new() -> Self {
-        let begin = Mutex::new(Begin { bytes: [0; KEPT], length: 0 });
-        Self { written: AtomicU64::new(0), begin, greeted: Notify::new(), refused: AtomicBool::new(false) }
+    fn new(has_body: bool) -> Self {
+        Self {
+            written: AtomicU64::new(0),
+            kept: if has_body { KEPT_WITH_BODY } else { KEPT },
+            begin: Mutex::default(),
+            greeted: Notify::new(),
+            refused: AtomicBool::new(false),
+            waiting: AtomicBool::new(false),
+        }
     }
 
     /// Marks the start of a request: what is read from here on answers it. Returns the mark for [`has_left`](Self::has_left).
     pub(super) fn mark(&self) -> u64 {
-        self.begin.lock().length = 0;
+        let mut begin = self.begin.lock();
+        begin.clear();
+        begin.shrink_to(LONGEST_IDLE);
+        drop(begin);
+        self.waiting.store(true, Relaxed);
         self.written.load(Relaxed)
+    }
+
+    /// The headers of the answer were read.
+    pub(super) fn answered(&self) {
+        self.waiting.store(false, Relaxed);
+    }
+
+    /// Whether the headers of an answer are still waited for.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waiting.load(Relaxed)
     }
 
     /// Whether a byte was handed to the connection since that mark.
@@ -49,16 +73,36 @@ impl Seen {
         self.written.load(Relaxed) != mark
     }
 
-    /// The status of the answer, where its status line can be read.
+    /// The status of an answer whose headers cannot be read.
     pub(super) fn status(&self) -> Option<u16> {
+        head::raw(&self.begin.lock()).map(|raw| raw.status)
+    }
+
+    /// Whether nothing more of an answer has to be read whose headers cannot be read.
+    pub(super) fn is_read(&self) -> bool {
         let begin = self.begin.lock();
-        head::status(begin.bytes.get(..begin.length)?)
+        begin.len() == self.kept || head::raw(&begin).is_none_or(|raw| raw.is_whole())
+    }
+
+    /// An answer that ended before its headers were read: its status, once the status line was read to its end, and its
+    /// body as far as it came.
+    pub(super) fn answer(&self, end: End) -> Option<(u16, Answered)> {
+        let begin = self.begin.lock();
+        let raw = head::raw(&begin)?;
+        let is_cut = begin.len() < self.kept && !raw.is_whole() && raw.is_framed();
+        let end = match end {
+            End::Unreadable if raw.is_encoded() => End::Encoded,
+            End::Unreadable if is_cut => End::Broken,
+            End::Unreadable => End::Unreadable,
+            _ if !raw.has_line => return None,
+            end => end,
+        };
+        Some((raw.status, Answered { bytes: raw.body().into_owned(), end }))
     }
 
     /// What the first bytes since the mark prove about the other side; `None` while there are too few.
     pub(super) fn greeting(&self) -> Option<Greeting> {
-        let begin = self.begin.lock();
-        head::greeting(begin.bytes.get(..begin.length)?)
+        head::greeting(&self.begin.lock())
     }
 
     /// Waits until enough was read for [`greeting`](Self::greeting), or until the connection ended.
@@ -73,14 +117,9 @@ impl Seen {
 
     fn read(&self, bytes: &[u8]) {
         let mut begin = self.begin.lock();
-        let start = begin.length;
-        if start == KEPT {
-            return;
-        }
-        let taken = bytes.len().min(KEPT - start);
-        begin.bytes[start..start + taken].copy_from_slice(&bytes[..taken]);
-        begin.length = start + taken;
-        let is_new = start < head::GREETING && begin.length >= head::GREETING;
+        let start = begin.len();
+        begin.extend_from_slice(bytes.get(..self.kept - start).unwrap_or(bytes));
+        let is_new = start < head::GREETING && begin.len() >= head::GREETING;
         drop(begin);
         if is_new {
             self.greeted.notify_one();
@@ -102,9 +141,9 @@ pub(super) struct Wire<S> {
 }
 
 impl<S> Wire<S> {
-    /// Wraps a stream. With TLS that is the stream of what was decrypted.
-    pub(super) fn new(stream: S) -> (Self, Arc<Seen>) {
-        let seen = Arc::new(Seen::new());
+    /// Wraps a stream. With TLS that is the stream of what was decrypted. `has_body` where the bodies of answers decide.
+    pub(super) fn new(stream: S, has_body: bool) -> (Self, Arc<Seen>) {
+        let seen = Arc::new(Seen::new(has_body));
         (Self { stream, seen: Arc::clone(&seen) }, seen)
     }
 }

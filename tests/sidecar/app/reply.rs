@@ -16,6 +16,8 @@ pub enum Step {
     Send(Vec<u8>),
     /// Byte by byte, one each time.
     Trickle(Vec<u8>, Duration),
+    /// Nothing for a while.
+    Pause(Duration),
     Hang,
     /// Ends the connection with a reset.
     Reset,
@@ -60,6 +62,10 @@ impl Reply {
             let sent = match step {
                 Step::Send(bytes) => stream.write_all(&bytes).await,
                 Step::Trickle(bytes, pause) => trickle(stream, &bytes, pause).await,
+                Step::Pause(pause) => {
+                    sleep(pause).await;
+                    Ok(())
+                }
                 Step::Hang => std::future::pending().await,
                 Step::Reset => return false,
                 Step::Close => {
