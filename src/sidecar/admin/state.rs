@@ -105,7 +105,7 @@ pub enum TargetCondition {
     Starting,
     /// It does not answer, or says that it cannot take messages now.
     Unavailable,
-    /// Its answers say that the URL or the credentials are wrong: delivery stands still, and is tried again.
+    /// Its answers, or the way to it, show that the URL, the credentials or the protocol are wrong.
     Misconfigured,
     /// It asked for an end of delivery.
     Gone,

@@ -77,7 +77,7 @@ fn errors(snapshot: &Snapshot) -> Option<String> {
         let says = target.says.as_deref().unwrap_or("see the log");
         match target.condition {
             TargetCondition::Misconfigured => {
-                return Some(format!("The target is misconfigured, and delivery stands still: {says}."));
+                return Some(format!("The application cannot be used as it is: {says}."));
             }
             TargetCondition::Gone => {
                 return Some(format!("The target asked for an end of delivery, and nothing is delivered: {says}."));

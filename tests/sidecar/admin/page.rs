@@ -103,7 +103,11 @@ async fn the_page_shows_each_state_first_of_all_what_is_wrong() {
     let misconfigured = TargetCondition::Misconfigured;
     *sidecar.target.lock() = Some(TargetState { url: "http://app/x".to_owned(), condition: misconfigured, says });
     let page = open(&url, "misconfigured").await;
-    assert_shows(&page, "✕ Error: The target is misconfigured", &["it answers 404", ">misconfigured<", "http://app/x"]);
+    assert_shows(
+        &page,
+        "✕ Error: The application cannot be used as it is",
+        &["it answers 404", ">misconfigured<", "http://app/x"],
+    );
     *sidecar.target.lock() = None;
 
     // Two partitions wait for their handlers, and one is stopped.

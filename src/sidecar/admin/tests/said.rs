@@ -155,7 +155,7 @@ fn each_thing_that_is_wrong_has_its_sentence() {
         (
             |s| aim(s, TargetCondition::Misconfigured, Some("it answers 404: check the path")),
             Error,
-            "The target is misconfigured, and delivery stands still: it answers 404: check the path.",
+            "The application cannot be used as it is: it answers 404: check the path.",
         ),
         (|s| aim(s, TargetCondition::Gone, None), Error, "asked for an end of delivery"),
         (|s| aim(s, TargetCondition::Unavailable, None), Warning, "The target is not available, and is tried again."),
