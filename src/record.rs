@@ -104,7 +104,7 @@ impl fmt::Debug for Header {
 
 /// One message of a source: owned, immutable, cheap to clone.
 ///
-/// Records that arrived together share their memory, a few dozen KiB: a record that is kept keeps those beside it.
+/// Records that arrived together share their memory, a few dozen KiB: a record that is kept keeps its neighbours.
 #[derive(Clone)]
 pub struct Record {
     chunk: Arc<Chunk>,

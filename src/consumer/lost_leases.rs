@@ -1,4 +1,4 @@
-//! Which running attempts have lost their lease, told to those that ask.
+//! The tokens by which running attempts learn that their lease is lost.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,9 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::WorkId;
 
-/// The tokens by which attempts hear that their lease is lost. Clones share them.
+/// One token for each attempt that asked for it, or whose lease was lost. Clones share them.
 ///
-/// Most handlers never ask, so there is a token only for an attempt that did, or whose lease was lost.
+/// Most handlers never ask, so most attempts need none.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LostLeases {
     tokens: Arc<Mutex<HashMap<WorkId, CancellationToken>>>,

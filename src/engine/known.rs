@@ -138,7 +138,7 @@ impl Known {
         self.entries.insert(fingerprint, Entry::Done(until));
     }
 
-    /// Forgets what is known to be done of these IDs. What was asked until now says nothing of them any more.
+    /// Forgets what is known to be done of these IDs. Answers to what was asked before this may be out of date.
     pub(super) fn forget(&mut self, fingerprints: &[Fingerprint], now: Duration) {
         self.forgot_at = Some(now);
         for fingerprint in fingerprints {

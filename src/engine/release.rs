@@ -119,8 +119,8 @@ impl Engine {
         }
     }
 
-    /// The records of attempts in doubt whose release is not answered although their lease may have run out: at the end
-    /// nobody will hear whether another attempt has had their ID meanwhile.
+    /// The records of attempts in doubt whose release is not answered although their lease may have run out. At the end of
+    /// the process its answer, which would show whether another attempt has had the ID, does not arrive any more.
     pub fn unanswered_doubts(&self, now: Duration) -> Vec<Record> {
         let pending = self.releases.values().filter(|pending| pending.held_until <= now);
         let mut doubts: Vec<_> = pending.filter_map(|it| Some((it.work, it.doubt.clone()?))).collect();

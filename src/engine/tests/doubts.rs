@@ -103,7 +103,7 @@ fn an_attempt_in_doubt_whose_claim_is_known_to_be_lost_is_reported_with_its_part
     assert_eq!(bench.told("perhaps twice").len(), 1);
 }
 
-/// Nobody hears the answer any more, and another attempt may have the ID since the lease ran out.
+/// The answer comes too late, and another attempt may have the ID since the lease ran out.
 #[test]
 fn release_of_a_doubt_without_an_answer_is_told_at_the_end() {
     let mut bench = Bench::new();
@@ -112,7 +112,10 @@ fn release_of_a_doubt_without_an_answer_is_told_at_the_end() {
     bench.claimed("xy");
     bench.lose(&a);
     bench.fails('x', TimedOut);
-    assert!(bench.engine.unanswered_doubts(bench.now).is_empty(), "the lease is held, so nobody else has had the ID");
+    assert!(
+        bench.engine.unanswered_doubts(bench.now).is_empty(),
+        "the lease is held, so no other attempt has had the ID"
+    );
     bench.sleep(LEASE);
     let doubts = bench.engine.unanswered_doubts(bench.now);
     assert_eq!(doubts.iter().map(|record| record.offset()).collect::<Vec<_>>(), [0]);

@@ -221,7 +221,7 @@ impl World {
 
     fn happen(&mut self, event: Ev) {
         if let Ev::Assign { to, .. } | Ev::Revoke { to, .. } | Ev::Lose { to, .. } = &event {
-            // What a source says of its partitions is a turn of its own.
+            // A change of the assignment is a turn of its own.
             let to = *to;
             self.turn(to);
             if !self.workers[to].alive {
